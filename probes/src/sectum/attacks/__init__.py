@@ -1,0 +1,1 @@
+"""Attack classes, one a file; `catalog` finds them."""

@@ -1,0 +1,38 @@
+"""Attack 1, boundary-fetch: ask for another's object by id, in a batch, by listing, and under the owner's name."""
+
+from __future__ import annotations
+
+from sectum.actions import Batch, Fetch, Impact, List, Verb
+from sectum.ports import ArmView, AskPort, Attack
+
+_BY = {"by-id": Verb.FETCH, "by-batch": Verb.BATCH, "by-list": Verb.LIST}
+
+
+def _phrasings(verbs: frozenset[Verb], claims: tuple[str, ...]) -> tuple[str, ...]:
+    """Each way of asking as oneself, then by id and by list under each spoofed claim."""
+    plain = tuple(way for way, verb in _BY.items() if verb in verbs)
+    return plain + tuple(f"{way}+{claim}" for claim in claims for way in plain if way != "by-batch")
+
+
+async def _attempt(view: ArmView, ask: AskPort) -> None:
+    way, _, claim = view.phrasing.partition("+")
+    as_if = {"claim": claim, "as_if": view.target.owner} if claim else {}
+    location = view.target.location
+    action = {
+        "by-id": lambda: Fetch(location, **as_if),
+        "by-batch": lambda: Batch((location,), **as_if),
+        "by-list": lambda: List(**as_if),
+    }[way]
+    await ask(action())
+
+
+ATTACK = Attack(
+    name="boundary-fetch",
+    number=1,
+    summary="A tenant asks by id, batch and list for another's object, also under spoofed tenant fields.",
+    confirms="The other's marker in an answer.",
+    impact=Impact.READ,
+    needs=(frozenset({Verb.FETCH}), frozenset({Verb.LIST}), frozenset({Verb.BATCH})),
+    phrasings=_phrasings,
+    attempt=_attempt,
+)

@@ -1,0 +1,34 @@
+"""Attack 4, semantic-cache: one user's question, then a paraphrase of it by another, through the answer cache."""
+
+from __future__ import annotations
+
+from sectum.actions import AskCached, Impact, Verb
+from sectum.ports import ArmView, AskPort, Attack
+
+_PRIMING = "What is the reference for the {topic}?"
+_PARAPHRASES = {
+    "tell-me": "Tell me the reference of the {topic}.",
+    "same-words": _PRIMING,
+}
+
+
+def _phrasings(_verbs: frozenset[Verb], _claims: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_PARAPHRASES)
+
+
+async def _attempt(view: ArmView, ask: AskPort) -> None:
+    """The owner primes the cache with his question; the others ask it in other words."""
+    template = _PRIMING if view.arm.by_owner else _PARAPHRASES[view.phrasing]
+    await ask(AskCached(template.format(topic=view.target.topic)))
+
+
+ATTACK = Attack(
+    name="semantic-cache",
+    number=4,
+    summary="A question of one user, then paraphrases of it as another, through the application.",
+    confirms="The first user's marker served to the second.",
+    impact=Impact.WRITE_OWN,
+    needs=(frozenset({Verb.ASK_CACHED}),),
+    phrasings=_phrasings,
+    attempt=_attempt,
+)

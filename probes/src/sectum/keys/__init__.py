@@ -1,0 +1,1 @@
+"""Manifest keys, one kind a file; `catalog` finds them."""

@@ -1,0 +1,292 @@
+"""Scenario -> Plan: the trials, the reasoned skips, and what a run will ask of each surface. Touches nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from sectum import catalog, merkle
+from sectum.actions import Impact, Principal, Verb
+from sectum.codec import canonical
+from sectum.markers import Kind
+from sectum.ports import Arm, Attack
+from sectum.scenario import Scenario, Surface
+
+KINDS = (Kind.HARD, Kind.ENTITY, Kind.SECRET)
+DECOY = Principal("-", "decoy")
+"""Owner of decoys; no tenant can be named so."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerSpec:
+    """A marker to be drawn: its name, whose it is and where it goes; no plaintext."""
+
+    surface: str
+    owner: Principal
+    kind: Kind
+    index: int
+
+    @property
+    def id(self) -> str:
+        """Made of the scenario's names only, so the same in every run."""
+        return f"{self.surface}/{self.owner}/{self.kind}/{self.index}"
+
+    @property
+    def number(self) -> int:
+        """Position among the owner's markers on this surface."""
+        return self.index * len(KINDS) + KINDS.index(self.kind)
+
+
+def marker_spec(surface: str, owner: Principal, number: int) -> MarkerSpec:
+    """The owner's marker of that number; kinds in turn."""
+    return MarkerSpec(surface, owner, KINDS[number % len(KINDS)], number // len(KINDS))
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One asker, one owner, one marker, one way to ask; played in four arms."""
+
+    surface: str
+    attack: str
+    asker: Principal
+    owner: Principal
+    kind: Kind
+    phrasing: str
+    index: int
+    sends_marker: bool
+
+    @property
+    def marker(self) -> MarkerSpec:
+        """The owner's marker that is looked for."""
+        return MarkerSpec(self.surface, self.owner, self.kind, self.index)
+
+    @property
+    def decoy(self) -> MarkerSpec:
+        """The marker of the decoy arm, never planted."""
+        return MarkerSpec(self.surface, DECOY, self.kind, self.index)
+
+    @property
+    def slot(self) -> str:
+        """First 128 bits of SHA-256 over the canonical array of the scenario's names, in hex."""
+        names = [self.surface, self.attack, self.asker.tenant, self.asker.user, self.owner.tenant, self.owner.user]
+        return hashlib.sha256(canonical([*names, str(self.kind), self.phrasing, self.index])).hexdigest()[:32]
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """Surface, attack and kind of asker."""
+        return self.surface, self.attack, asker_kind(self.asker, self.owner)
+
+    def row(self) -> dict[str, Any]:
+        """The planned part of this trial's row in run.json."""
+        return {
+            "slot": self.slot,
+            "surface": self.surface,
+            "attack": self.attack,
+            "asker": asdict(self.asker),
+            "owner": asdict(self.owner),
+            "marker": self.marker.id,
+            "decoy": self.decoy.id,
+            "kind": str(self.kind),
+            "phrasing": self.phrasing,
+            "index": self.index,
+            "contentFindings": not self.sends_marker,
+        }
+
+
+PLANNED_FIELDS = tuple(
+    ["slot", "surface", "attack", "asker", "owner", "marker", "decoy", "kind", "phrasing", "index", "contentFindings"]
+)
+
+
+def asker_kind(asker: Principal, owner: Principal) -> str:
+    """`other-tenant`, or `same-tenant` for another user of the owner's tenant."""
+    return "same-tenant" if asker.tenant == owner.tenant else "other-tenant"
+
+
+class SkipReason(StrEnum):
+    """Why something that one could expect is not tried."""
+
+    DECLARED_SHARING = "DeclaredSharing"  # this asker may see this owner's data
+    EXCLUDED = "Excluded"  # the scenario excludes surface × attack by name
+    IMPACT = "ImpactNotAllowed"  # allowImpact lacks the attack's impact
+    VERB_MISSING = "VerbMissing"  # the surface's adapter cannot do what the attack needs
+    NOT_REQUESTED = "NotRequested"  # the surface's list of attacks leaves it out
+    NO_OTHER_TENANT = "NoOtherTenant"
+    NO_OTHER_USER = "NoOtherUser"
+
+
+COUNTS_AS_COVERED = frozenset({SkipReason.DECLARED_SHARING, SkipReason.EXCLUDED, SkipReason.NOT_REQUESTED})
+"""A run can pass in spite of these; any other skip of something requested is NotCovered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Something not tried, and why."""
+
+    surface: str
+    attack: str
+    reason: SkipReason
+    detail: str
+    requested: bool
+    pairs: int = 0
+
+    def row(self) -> dict[str, Any]:
+        """As run.json has it."""
+        return {**asdict(self), "reason": str(self.reason)}
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceTotals:
+    """What a run will ask of one surface, retries and further pages not counted."""
+
+    surface: str
+    trials: int
+    requests: int
+    writes: int
+    impact: tuple[Impact, ...]
+    residue: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a run will do."""
+
+    trials: tuple[Trial, ...]
+    skips: tuple[Skip, ...]
+    markers: tuple[MarkerSpec, ...]
+    decoys: tuple[MarkerSpec, ...]
+    totals: tuple[SurfaceTotals, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The planned-trial table, in order."""
+        return [trial.row() for trial in self.trials]
+
+
+def planned_root(rows: list[dict[str, Any]]) -> str:
+    """Merkle root (hex) over the planned part of rows, in order; what an Open record and a manifest are bound to."""
+    planned = [{field: row[field] for field in PLANNED_FIELDS} for row in rows]
+    return merkle.root([merkle.leaf(canonical(row)) for row in planned]).hex()
+
+
+def make_plan(scenario: Scenario) -> Plan:
+    """Pair surfaces with attacks by verbs, and askers with owners."""
+    trials: list[Trial] = []
+    skips: list[Skip] = []
+    markers: list[MarkerSpec] = []
+    decoys: list[MarkerSpec] = []
+    totals: list[SurfaceTotals] = []
+    for surface in scenario.spec.surfaces:
+        mine: list[Trial] = []
+        for attack in catalog.attacks().values():
+            skip = _skip(scenario, surface, attack)
+            if skip:
+                skips.append(skip)
+                continue
+            mine += _trials(scenario, surface, attack)
+            skips += _pair_skips(scenario, surface, attack)
+        numbers = range(scenario.spec.trials.markers_per_user)
+        markers += [marker_spec(surface.name, owner, number) for owner in scenario.principals for number in numbers]
+        decoys += [marker_spec(surface.name, DECOY, number) for number in numbers]
+        totals.append(_totals(scenario, surface, mine))
+        trials += mine
+    return Plan(tuple(trials), tuple(skips), tuple(markers), tuple(decoys), tuple(totals))
+
+
+def _skip(scenario: Scenario, surface: Surface, attack: Attack) -> Skip | None:
+    """Why this surface × attack is not tried at all; ordered rules, first match wins."""
+    requested = attack.name in (surface.attacks or ())
+
+    def skip(reason: SkipReason, detail: str) -> Skip:
+        return Skip(surface.name, attack.name, reason, detail, requested)
+
+    for exclusion in scenario.spec.exclusions:
+        if (exclusion.surface, exclusion.attack) == (surface.name, attack.name):
+            return skip(SkipReason.EXCLUDED, exclusion.reason)
+    if surface.attacks is not None and not requested:
+        return skip(SkipReason.NOT_REQUESTED, "the surface's `attacks` leaves it out")
+    verbs = surface.spec.verbs()
+    if Verb.WRITE not in verbs or not any(need <= verbs for need in attack.needs):
+        needed = " or ".join("+".join(sorted(need)) for need in attack.needs)
+        return skip(SkipReason.VERB_MISSING, f"needs write and {needed}")
+    if attack.impact not in scenario.spec.allow_impact:
+        return skip(SkipReason.IMPACT, f"allowImpact does not name {attack.impact}")
+    return None
+
+
+def _pairs(scenario: Scenario) -> Iterator[tuple[Principal, Principal]]:
+    for asker in scenario.principals:
+        for owner in scenario.principals:
+            if asker != owner:
+                yield asker, owner
+
+
+def shared(scenario: Scenario, surface: str, *, asker: Principal, owner: Principal) -> bool:
+    """Does the scenario declare that `asker` may see `owner`'s data on this surface?"""
+    return any(
+        sharing.surface == surface and sharing.owner.covers(owner) and sharing.with_.covers(asker)
+        for sharing in scenario.spec.sharing
+    )
+
+
+def _trials(scenario: Scenario, surface: Surface, attack: Attack) -> Iterator[Trial]:
+    """Every pair asks in every way; which of the owner's markers is looked for rotates, so all kinds have a turn."""
+    count = scenario.spec.trials.markers_per_user
+    phrasings = attack.phrasings(surface.spec.verbs(), surface.spec.claim_names())
+    for pair, (asker, owner) in enumerate(_pairs(scenario)):
+        if shared(scenario, surface.name, asker=asker, owner=owner):
+            continue
+        for way, phrasing in enumerate(phrasings):
+            for repeat in range(scenario.spec.trials.per_pair):
+                marker = marker_spec(surface.name, owner, (pair + way + repeat) % count)
+                yield Trial(
+                    surface=surface.name,
+                    attack=attack.name,
+                    asker=asker,
+                    owner=owner,
+                    kind=marker.kind,
+                    phrasing=phrasing,
+                    index=marker.index,
+                    sends_marker=attack.sends_marker,
+                )
+
+
+def _pair_skips(scenario: Scenario, surface: Surface, attack: Attack) -> Iterator[Skip]:
+    """Pairs that are not tried, and kinds of asker that this scenario has not got."""
+    kinds = {asker_kind(asker, owner) for asker, owner in _pairs(scenario)}
+    if "other-tenant" not in kinds:
+        yield Skip(
+            surface.name, attack.name, SkipReason.NO_OTHER_TENANT, "the scenario has one tenant", requested=False
+        )
+    if "same-tenant" not in kinds:
+        yield Skip(surface.name, attack.name, SkipReason.NO_OTHER_USER, "no tenant has two users", requested=False)
+    pairs = sum(shared(scenario, surface.name, asker=asker, owner=owner) for asker, owner in _pairs(scenario))
+    if pairs:
+        detail = "declared under `sharing`"
+        yield Skip(surface.name, attack.name, SkipReason.DECLARED_SHARING, detail, requested=True, pairs=pairs)
+
+
+def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> SurfaceTotals:
+    principals = len(scenario.principals)
+    verbs = surface.spec.verbs()
+    planted = principals * scenario.spec.trials.markers_per_user if trials else 0
+    emptiness = principals if Verb.LIST in verbs else 0
+    identities = 2 * principals
+    writes = planted * (2 if Verb.DELETE in verbs else 1)
+    residue = surface.residue
+    if Verb.DELETE not in verbs:
+        residue += ("every planted document: the adapter has no delete",)
+    if Verb.ASK_CACHED in verbs:
+        residue += ("cached answers, until the application evicts them",)
+    attacks = {trial.attack for trial in trials}
+    impact = {catalog.attacks()[attack].impact for attack in attacks} | ({Impact.WRITE_OWN} if planted else set())
+    return SurfaceTotals(
+        surface=surface.name,
+        trials=len(trials),
+        requests=len(trials) * len(Arm) + writes + emptiness + identities + principals,
+        writes=writes,
+        impact=tuple(sorted(impact)),
+        residue=residue,
+    )

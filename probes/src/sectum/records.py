@@ -1,0 +1,78 @@
+"""What a stage did -> a signed, create-only record: proof against whoever handles it later, the operator too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from sectum import dsse
+from sectum.codec import b64, canonical, parse, sha256, unb64
+
+RECORD_TYPE = "application/vnd.sectum.record+json"
+
+
+class RecordKind(StrEnum):
+    """What a record says."""
+
+    START = "start"  # written before the attempt's first request
+    LEAK = "leak"  # written the moment one is seen
+    RESULT = "result"  # written at the attempt's end
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One statement of one stage on one surface; `previous` is the digest of the attempt's record before this one."""
+
+    run: str
+    manifest: str
+    stage: str
+    surface: str
+    attempt: int
+    kind: RecordKind
+    number: int
+    previous: str | None
+    body: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its file's name: sorts by stage, surface, attempt and number."""
+        return f"{self.stage}-{self.surface}-{self.attempt}-{self.number:06d}-{self.kind}.json"
+
+
+def sign_record(record: Record, run_key: Ed25519PrivateKey) -> bytes:
+    """A DSSE envelope in canonical JSON, signed by the run's key."""
+    payload = canonical({**asdict(record), "kind": str(record.kind)})
+    keyid = run_key_id(b64(run_key.public_key().public_bytes_raw()))
+    return canonical(dsse.envelope(RECORD_TYPE, payload, sign=run_key.sign, keyid=keyid))
+
+
+def read_record(data: bytes, public_key: str) -> Record:
+    """The record, if the run's key signed it; raises NotCanonical."""
+    verify = verify_with_run_key(public_key)
+    payload = dsse.open_envelope(parse(data), payload_type=RECORD_TYPE, verify=verify, keyid=run_key_id(public_key))
+    fields = parse(payload)
+    return Record(**{**fields, "kind": RecordKind(fields["kind"])})
+
+
+def run_key_id(public_key: str) -> str:
+    """Hex SHA-256 of the run's public key: names the key in records."""
+    return sha256(unb64(public_key))
+
+
+def verify_with_run_key(public_key: str) -> Callable[[bytes, bytes], bool]:
+    """A check of signatures by the run's key, for `dsse.open_envelope`."""
+    key = Ed25519PublicKey.from_public_bytes(unb64(public_key))
+
+    def verify(message: bytes, signature: bytes) -> bool:
+        try:
+            key.verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+    return verify

@@ -1,0 +1,1 @@
+"""Readings of run.json for people, one format a file."""

@@ -1,0 +1,362 @@
+"""An IsolationScenario's YAML -> a frozen Scenario, or a ScenarioError that names the field and the fix.
+
+These models are the one source of the resource's schema: the local run, the cluster's CRD and the docs read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from sectum import catalog
+from sectum.actions import Impact, Principal
+from sectum.errors import ScenarioError
+from sectum.fields import Name, SecretRef, Strict, Text
+from sectum.ports import AdapterSpec, KeySpec, SignerSpec
+
+
+class SurfaceKind(StrEnum):
+    """The thirteen surfaces of product.md."""
+
+    API = "api"
+    VECTOR_DB = "vector-db"
+    RAG_PIPELINE = "rag-pipeline"
+    PROMPT_LOGS = "prompt-logs"
+    SEMANTIC_CACHE = "semantic-cache"
+    KV_CACHE = "kv-cache"
+    AGENT_MEMORY = "agent-memory"
+    MCP = "mcp"
+    MODEL_ADAPTER = "model-adapter"
+    EVAL_SET = "eval-set"
+    BACKUP = "backup"
+    SEARCH_INDEX = "search-index"
+    TRACING = "tracing"
+
+
+class User(Strict):
+    """A synthetic user of a synthetic tenant."""
+
+    name: Name
+    """Name of the user, as credentials and templates use it."""
+
+
+class Tenant(Strict):
+    """A synthetic tenant; it must exist in the system under test and be empty there."""
+
+    name: Name
+    """Name of the tenant."""
+    users: Annotated[tuple[User, ...], Field(min_length=1, max_length=8)]
+    """Its users; two or more let isolation between users of one tenant be tested."""
+
+
+class Budget(Strict):
+    """What a run may cost one surface; when it is spent, what is left is Inconclusive: Budget."""
+
+    requests: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
+    """Requests, retries included."""
+    writes: Annotated[int, Field(ge=0, le=100_000)] = 500
+    """Writes and deletes."""
+    tokens: Annotated[int, Field(ge=0, le=100_000_000)] = 200_000
+    """Tokens of questions and answers in free text, counted as four characters each."""
+    minutes: Annotated[float, Field(gt=0, le=1440)] = 15
+    """Minutes from the surface's first request of a stage to its last."""
+    in_flight: Annotated[int, Field(ge=1, le=256)] = 8
+    """Requests under way at once."""
+
+
+class Credentials(Strict):
+    """Where each principal's credential for a surface is."""
+
+    secret_ref: SecretRef
+    """Secret named sectum-surface-<surface>-…; {tenant} and {user} in its key stand for the principal's."""
+
+
+AdapterUnion = catalog.one_of("AdapterUnion", "How a surface is reached; exactly one.", dict(catalog.adapters()))
+KeyUnion = catalog.one_of("KeyUnion", "The key that wraps the manifest's; exactly one.", dict(catalog.key_backends()))
+SignerUnion = catalog.one_of("SignerUnion", "The key that signs the evidence.", dict(catalog.signer_backends()))
+
+
+class Surface(Strict):
+    """One surface of the system under test."""
+
+    name: Name
+    """Name of the surface in this scenario."""
+    kind: SurfaceKind
+    """Which of the thirteen it is."""
+    credentials: Credentials
+    """How its principals prove who they are."""
+    adapter: AdapterUnion  # type: ignore[valid-type]
+    """How it is reached."""
+    attacks: Annotated[tuple[Name, ...], Field(min_length=1, max_length=11)] | None = None
+    """Attack classes to try; left out: all that its verbs and `allowImpact` make possible."""
+    budget: Budget = Budget()
+    """Caps on what a run may cost it."""
+    leftovers: Annotated[tuple[Text, ...], Field(max_length=256)] = ()
+    """Locations of known items that every principal may find there; anything else makes the place NotEmpty."""
+    residue: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
+    """What a run leaves behind and nobody can remove: logs, backups. Declared by plan, listed in the pack."""
+
+    @property
+    def spec(self) -> AdapterSpec:
+        """The chosen adapter's data."""
+        spec: AdapterSpec = self.adapter.chosen  # type: ignore[attr-defined]
+        return spec
+
+    @property
+    def adapter_name(self) -> str:
+        """The chosen adapter's name."""
+        name: str = self.adapter.chosen_name  # type: ignore[attr-defined]
+        return name
+
+
+class Party(Strict):
+    """A tenant, or one user of it."""
+
+    tenant: Name
+    """Name of the tenant."""
+    user: Name | None = None
+    """Name of the user; left out: every user of the tenant."""
+
+    def covers(self, principal: Principal) -> bool:
+        """Is this principal meant?"""
+        return self.tenant == principal.tenant and self.user in (None, principal.user)
+
+
+class Sharing(Strict):
+    """A declared sharing: what is seen through it is no leak, and it is not tried."""
+
+    surface: Name
+    """Surface on which it is shared."""
+    owner: Party
+    """Whose data is shared."""
+    with_: Annotated[Party, Field(alias="with")]
+    """Who may see it."""
+    items: Annotated[tuple[Text, ...], Field(max_length=256)] = ()
+    """Locations of existing items that `with` may find there."""
+    reason: Text
+    """Why; shown in the pack."""
+
+
+class Exclusion(Strict):
+    """A surface × attack that is deliberately not tried."""
+
+    surface: Name
+    """The surface."""
+    attack: Name
+    """The attack class."""
+    reason: Text
+    """Why; shown in the pack."""
+
+
+class Trials(Strict):
+    """How many trials a surface × attack gets."""
+
+    markers_per_user: Annotated[int, Field(ge=3, le=48)] = 3
+    """Markers planted for each user on each surface; HARD, ENTITY and SECRET in turn."""
+    per_pair: Annotated[int, Field(ge=1, le=48)] = 1
+    """Trials for each asker, owner and phrasing, each with another marker of the owner's."""
+
+    @model_validator(mode="after")
+    def _enough_markers(self) -> Trials:
+        if self.per_pair > self.markers_per_user:
+            raise ValueError("perPair must not exceed markersPerUser: each trial of a pair needs a marker of its own")
+        return self
+
+
+class Manifest(Strict):
+    """The manifest of markers at rest."""
+
+    key: KeyUnion  # type: ignore[valid-type]
+    """The key that wraps its data key."""
+
+    @property
+    def spec(self) -> KeySpec:
+        """The chosen key's data."""
+        spec: KeySpec = self.key.chosen  # type: ignore[attr-defined]
+        return spec
+
+
+class Evidence(Strict):
+    """What becomes of what a run saw."""
+
+    signer: SignerUnion  # type: ignore[valid-type]
+    """The key that signs packs and Open records."""
+    formats: Annotated[tuple[Literal["pdf"], ...], Field(max_length=1)] = ("pdf",)
+    """Reports made from run.json."""
+
+    @property
+    def spec(self) -> SignerSpec:
+        """The chosen signer's data."""
+        spec: SignerSpec = self.signer.chosen  # type: ignore[attr-defined]
+        return spec
+
+
+class Spec(Strict):
+    """What is to be verified, as whom, how, and what becomes of the result."""
+
+    mode: Literal["byoc", "hosted"] = "byoc"
+    """Where the runner is: in the customer's cluster, or elsewhere."""
+    tenants: Annotated[tuple[Tenant, ...], Field(min_length=1, max_length=16)]
+    """Synthetic tenants and their users."""
+    surfaces: Annotated[tuple[Surface, ...], Field(min_length=1, max_length=26)]
+    """Surfaces of the system under test."""
+    allow_impact: Annotated[tuple[Impact, ...], Field(max_length=4)] = (Impact.READ, Impact.WRITE_OWN)
+    """What attacks may do; visible-to-others and load need to be named here."""
+    sharing: Annotated[tuple[Sharing, ...], Field(max_length=64)] = ()
+    """What tenants share on purpose."""
+    exclusions: Annotated[tuple[Exclusion, ...], Field(max_length=64)] = ()
+    """What is deliberately not tried."""
+    trials: Trials = Trials()
+    """How many trials there are."""
+    manifest: Manifest
+    """The manifest's key."""
+    evidence: Evidence
+    """Signer and formats."""
+
+
+class Metadata(Strict):
+    """Name of the scenario."""
+
+    name: Name
+    """Name of the resource."""
+    namespace: Name | None = None
+    """Namespace in the cluster; the local run ignores it."""
+
+
+class Scenario(Strict):
+    """An IsolationScenario."""
+
+    api_version: Literal["sectum.ai/v1alpha1"]
+    """Always sectum.ai/v1alpha1."""
+    kind: Literal["IsolationScenario"]
+    """Always IsolationScenario."""
+    metadata: Metadata
+    """Name of the scenario."""
+    spec: Spec
+    """What is to be verified."""
+
+    @property
+    def principals(self) -> tuple[Principal, ...]:
+        """Every user of every tenant, in the scenario's order."""
+        return tuple(Principal(tenant.name, user.name) for tenant in self.spec.tenants for user in tenant.users)
+
+    def surface(self, name: str) -> Surface:
+        """The surface of that name; KeyError if there is none."""
+        return {surface.name: surface for surface in self.spec.surfaces}[name]
+
+    def snapshot(self) -> dict[str, Any]:
+        """The resolved scenario as JSON types, defaults filled in: what a run is bound to."""
+        snapshot: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return snapshot
+
+
+def load(text: str) -> Scenario:
+    """Parse YAML (one document); raises ScenarioError."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
+        raise ScenarioError(place, "not YAML", "check the indentation and the quotes there") from None
+    if not isinstance(document, dict):
+        raise ScenarioError("the file", "holds no resource", "see examples/quickstart/scenario.yaml for one")
+    return parse(document)
+
+
+def parse(document: Any) -> Scenario:
+    """A scenario out of JSON types; raises ScenarioError."""
+    try:
+        scenario = Scenario.model_validate(document)
+    except ValidationError as error:
+        raise _explained(error) from None
+    for problem in _faults(scenario):
+        raise problem
+    return scenario
+
+
+def _explained(error: ValidationError) -> ScenarioError:
+    """Pydantic's first complaint, as a field path with a fix; the value itself is not repeated."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    if first["type"] == "extra_forbidden":
+        known = _siblings(first["loc"])
+        close = get_close_matches(str(first["loc"][-1]), known, n=1)
+        fix = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+        return ScenarioError(path, "unknown key", fix)
+    if first["type"] == "missing":
+        return ScenarioError(path, "is missing", "add it")
+    return ScenarioError(path, first["msg"].removeprefix("Value error, "))
+
+
+def _siblings(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the schema knows where an unknown one was met."""
+    schema = Scenario.model_json_schema(by_alias=True)
+    node: dict[str, Any] = schema
+    for part in location[:-1]:
+        node = _resolved(schema, node)
+        node = node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})
+    return sorted(_resolved(schema, node).get("properties", {}))
+
+
+def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    for option in node.get("anyOf", []):
+        if option.get("type") != "null":
+            node = option
+            break
+    reference = node.get("$ref", "")
+    resolved: dict[str, Any] = schema["$defs"][reference.rsplit("/", 1)[1]] if reference else node
+    return resolved
+
+
+def _faults(scenario: Scenario) -> Iterator[ScenarioError]:
+    """What the schema of a single field cannot say: names that must be unique or known."""
+    spec = scenario.spec
+    yield from _duplicates("spec.tenants", [tenant.name for tenant in spec.tenants])
+    for number, tenant in enumerate(spec.tenants):
+        yield from _duplicates(f"spec.tenants[{number}].users", [user.name for user in tenant.users])
+    yield from _duplicates("spec.surfaces", [surface.name for surface in spec.surfaces])
+    if len(scenario.principals) < 2:
+        yield ScenarioError("spec.tenants", "there is nobody to ask for another's data", "add a tenant or a user")
+    for number, surface in enumerate(spec.surfaces):
+        yield from _surface_faults(f"spec.surfaces[{number}]", surface)
+    surfaces = {surface.name for surface in spec.surfaces}
+    for number, exclusion in enumerate(spec.exclusions):
+        yield from _known(f"spec.exclusions[{number}].surface", exclusion.surface, surfaces)
+        yield from _known(f"spec.exclusions[{number}].attack", exclusion.attack, set(catalog.attacks()))
+    tenants = {tenant.name: {user.name for user in tenant.users} for tenant in spec.tenants}
+    for number, sharing in enumerate(spec.sharing):
+        path = f"spec.sharing[{number}]"
+        yield from _known(f"{path}.surface", sharing.surface, surfaces)
+        for side, party in (("owner", sharing.owner), ("with", sharing.with_)):
+            yield from _known(f"{path}.{side}.tenant", party.tenant, set(tenants))
+            if party.user is not None:
+                yield from _known(f"{path}.{side}.user", party.user, tenants.get(party.tenant, set()))
+
+
+def _surface_faults(path: str, surface: Surface) -> Iterator[ScenarioError]:
+    wanted = f"sectum-surface-{surface.name}-"
+    if not surface.credentials.secret_ref.name.startswith(wanted):
+        yield ScenarioError(
+            f"{path}.credentials.secretRef.name", "is another surface's", f"it must start with {wanted!r}"
+        )
+    for number, attack in enumerate(surface.attacks or ()):
+        yield from _known(f"{path}.attacks[{number}]", attack, set(catalog.attacks()))
+    yield from _duplicates(f"{path}.attacks", list(surface.attacks or ()))
+
+
+def _duplicates(path: str, names: list[str]) -> Iterator[ScenarioError]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        yield ScenarioError(path, f"{twice[0]!r} is there twice", "give each a name of its own")
+
+
+def _known(path: str, name: str, names: set[str]) -> Iterator[ScenarioError]:
+    if name not in names:
+        close = get_close_matches(name, sorted(names), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(names))}"
+        yield ScenarioError(path, f"{name!r} is not known", hint)

@@ -1,0 +1,1 @@
+"""Signers, one kind a file; `catalog` finds them."""

@@ -1,0 +1,43 @@
+"""Counts -> rates with their uncertainty; pure."""
+
+from __future__ import annotations
+
+from math import sqrt
+from statistics import NormalDist
+
+_Z95 = NormalDist().inv_cdf(0.975)
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """Two-sided 95 % Wilson score interval of a rate (Wilson 1927); (0, 1) for no trials."""
+    if trials == 0:
+        return 0.0, 1.0
+    rate, z2 = hits / trials, _Z95**2
+    middle = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = _Z95 / (1 + z2 / trials) * sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def upper_bound(hits: int, trials: int) -> float:
+    """One-sided 95 % upper bound of a rate (Clopper and Pearson 1934): the largest rate that could hide behind `hits`.
+
+    For no hits it is 1 - 0.05^(1/trials), about 3/trials. Bisection on the binomial distribution's lower tail.
+    """
+    if hits >= trials:
+        return 1.0
+    if hits == 0:
+        return float(1 - 0.05 ** (1 / trials))
+    low, high = hits / trials, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _at_most(hits, trials, middle) > 0.05 else (low, middle)
+    return high
+
+
+def _at_most(hits: int, trials: int, rate: float) -> float:
+    """P(X <= hits) for X ~ Binomial(trials, rate), summed from the term of zero upwards."""
+    term, total = (1 - rate) ** trials, 0.0
+    for count in range(hits + 1):
+        total += term
+        term *= (trials - count) / (count + 1) * rate / (1 - rate)
+    return total

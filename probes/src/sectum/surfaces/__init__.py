@@ -1,0 +1,1 @@
+"""Surface adapters, one a file; `catalog` finds them."""

@@ -1,0 +1,132 @@
+"""Outcomes and Findings -> the cells of the coverage matrix and the run's Verdict. Pure; derived again by `verify`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sectum import stats
+from sectum.actions import Principal
+from sectum.finding import Finding, Outcome, Shared, existence_shows, findings, judge, owners, principal
+from sectum.plan import COUNTS_AS_COVERED, SkipReason, asker_kind
+
+Group = tuple[str, str, str]
+"""Surface, attack, kind of asker."""
+
+
+def derive(run: Mapping[str, Any]) -> dict[str, Any]:
+    """`{outcomes, findings, cells, verdict}`: all in run.json that follows from its rows, skips, markers and scenario.
+
+    `outcomes` has one `{slot, outcome, reason}` a row, in row order.
+    """
+    shared = sharing_of(run["scenario"]["snapshot"])
+    owner_of = owners(run)
+    outcomes = [
+        {"slot": row["slot"], "outcome": str(outcome), "reason": str(reason) if reason else None}
+        for row in run["rows"]
+        for outcome, reason in [judge(row, owner_of, shared)]
+    ]
+    confirmed = findings(run, shared)
+    cells = _cells(run["rows"], outcomes, confirmed) + _uncovered(run["skips"])
+    return {
+        "outcomes": outcomes,
+        "findings": [finding.row() for finding in confirmed],
+        "cells": cells,
+        "verdict": str(_verdict(cells)),
+    }
+
+
+def sharing_of(snapshot: Mapping[str, Any]) -> Shared:
+    """The scenario's declared sharing as a question."""
+    declared = snapshot["spec"].get("sharing", [])
+
+    def covers(party: Mapping[str, str], who: Principal) -> bool:
+        return party["tenant"] == who.tenant and party.get("user") in (None, who.user)
+
+    def shared(surface: str, asker: Principal, owner: Principal) -> bool:
+        return any(
+            each["surface"] == surface and covers(each["owner"], owner) and covers(each["with"], asker)
+            for each in declared
+        )
+
+    return shared
+
+
+def _cells(
+    rows: list[Mapping[str, Any]], outcomes: list[dict[str, Any]], confirmed: list[Finding]
+) -> list[dict[str, Any]]:
+    """One cell for each surface × attack × kind of asker that was tried, or in which something was seen."""
+    groups: dict[Group, list[tuple[Mapping[str, Any], dict[str, Any]]]] = {}
+    for row, outcome in zip(rows, outcomes, strict=True):
+        kind = asker_kind(principal(row["asker"]), principal(row["owner"]))
+        groups.setdefault((row["surface"], row["attack"], kind), []).append((row, outcome))
+    for finding in confirmed:
+        groups.setdefault(finding.group, [])
+    return [
+        _cell(group, members, [finding for finding in confirmed if finding.group == group])
+        for group, members in groups.items()
+    ]
+
+
+def _cell(
+    group: Group, members: list[tuple[Mapping[str, Any], dict[str, Any]]], confirmed: list[Finding]
+) -> dict[str, Any]:
+    counts = {each: sum(outcome["outcome"] == each for _, outcome in members) for each in Outcome}
+    leaks, passed = counts[Outcome.LEAK], counts[Outcome.PASS]
+    # Asking for the same marker in several ways is one independent trial for the bound, not several.
+    decided: dict[tuple[Any, ...], bool] = {}
+    for row, outcome in members:
+        if outcome["outcome"] in (Outcome.LEAK, Outcome.PASS):
+            unit = (*row["asker"].values(), row["marker"])
+            decided[unit] = decided.get(unit, False) or outcome["outcome"] == Outcome.LEAK
+    independent, leaking = len(decided), sum(decided.values())
+    low, high = stats.wilson(leaking, independent)
+    return {
+        "surface": group[0],
+        "attack": group[1],
+        "askerKind": group[2],
+        "outcome": str(_worst(confirmed, counts)),
+        "trials": len(members),
+        "leaks": leaks,
+        "passes": passed,
+        "inconclusive": counts[Outcome.INCONCLUSIVE],
+        "findings": len(confirmed),
+        "existenceShows": sum(existence_shows(row) for row, _ in members),
+        "independent": independent,
+        "independentLeaks": leaking,
+        "wilson95": [round(low, 6), round(high, 6)],
+        "upper95": round(stats.upper_bound(leaking, independent), 6) if independent else 1,
+        "reasons": sorted({outcome["reason"] for _, outcome in members if outcome["reason"]}),
+    }
+
+
+def _worst(confirmed: list[Finding], counts: Mapping[Outcome, int]) -> Outcome:
+    """Leak > Inconclusive > Pass; nothing tried is never Pass."""
+    if confirmed or counts[Outcome.LEAK]:
+        return Outcome.LEAK
+    if counts[Outcome.INCONCLUSIVE] or not counts[Outcome.PASS]:
+        return Outcome.INCONCLUSIVE
+    return Outcome.PASS
+
+
+def _uncovered(skips: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Cells that were requested and not tried at all."""
+    return [
+        {
+            "surface": skip["surface"],
+            "attack": skip["attack"],
+            "askerKind": "any",
+            "outcome": str(Outcome.NOT_COVERED),
+            "reasons": [skip["reason"]],
+        }
+        for skip in skips
+        if skip["requested"] and SkipReason(skip["reason"]) not in COUNTS_AS_COVERED
+    ]
+
+
+def _verdict(cells: list[dict[str, Any]]) -> Outcome:
+    """Pass only if every requested cell passed, and there is one."""
+    outcomes = {cell["outcome"] for cell in cells}
+    if Outcome.LEAK in outcomes:
+        return Outcome.LEAK
+    return Outcome.PASS if outcomes == {Outcome.PASS} else Outcome.INCONCLUSIVE

@@ -1,0 +1,54 @@
+# Everything a developer types. Each target does its own set-up; a machine needs only Python (3.11 or newer) with venv and pip,
+# git and make. Where uv is missing, scripts/uv puts one into .tools/ of this folder.
+#   ARGS='…'     is handed on:   make test ARGS='-k markers -x'
+#   UV_PYTHON=…  picks another interpreter, UV_PYTHON_DOWNLOADS=automatic lets uv fetch one
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-demo demo test lint format bench clean
+
+RUN := scripts/uv run --no-sync
+PYTEST := pytest
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+setup: ## install what uv.lock names into .venv (the other targets do this themselves)
+	@scripts/setup
+
+setup-demo:
+	@scripts/setup demo
+
+demo: setup-demo ## find every leak of a small leaky stack, none in its hardened twin, and verify both packs
+	@echo "→ demo"
+	@$(RUN) python examples/quickstart/demo.py $(ARGS)
+
+test: setup ## run the tests
+	@echo "→ $(PYTEST) $(ARGS)"
+	@$(RUN) $(PYTEST) $(ARGS)
+
+lint: setup ## check style, types, import order and spelling; shows every failure before it fails
+	@failed=; \
+	for check in 'ruff check' 'ruff format --check' 'mypy' 'lint-imports --no-logo'; do \
+	    echo "→ $$check"; \
+	    $(RUN) $$check || failed="$$failed, $$check"; \
+	done; \
+	echo "→ codespell"; \
+	git ls-files -z -- . ':!uv.lock' | xargs -0 $(RUN) codespell || failed="$$failed, codespell"; \
+	[ -z "$$failed" ] || { echo "lint failed: $${failed#, }"; exit 1; }
+
+format: setup ## let ruff sort imports, fix what it can and format
+	@echo "→ ruff check --fix, ruff format"
+	@$(RUN) ruff check --fix --quiet || true
+	@$(RUN) ruff format
+
+bench: setup ## run every benchmark in benchmarks/
+	@for each in benchmarks/[a-z]*.py; do \
+	    [ -e "$$each" ] || { echo "no benchmarks here"; exit 1; }; \
+	    echo "→ $$each"; \
+	    $(RUN) python "$$each" $(ARGS) || exit 1; \
+	done
+
+clean: ## remove caches, coverage data and the demo's output; .venv and .tools stay
+	@echo "→ removing caches, coverage data, dist and demo-out"
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist demo-out .coverage .coverage.*
+	@find . -path ./.venv -prune -o -path ./.tools -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -275,6 +275,7 @@ def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> Surfac
     emptiness = principals if Verb.LIST in verbs else 0
     identities = 2 * principals
     writes = planted * (2 if Verb.DELETE in verbs else 1)
+    read_back = planted if Verb.FETCH in verbs else 0
     residue = surface.residue
     if Verb.DELETE not in verbs:
         residue += ("every planted document: the adapter has no delete",)
@@ -285,7 +286,7 @@ def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> Surfac
     return SurfaceTotals(
         surface=surface.name,
         trials=len(trials),
-        requests=len(trials) * len(Arm) + writes + emptiness + identities + principals,
+        requests=len(trials) * len(Arm) + writes + read_back + emptiness + identities + principals,
         writes=writes,
         impact=tuple(sorted(impact)),
         residue=residue,

@@ -1,0 +1,118 @@
+"""One surface's limits -> leave for one more request: budget, places in flight, backoff, and a stop when it suffers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from statistics import quantiles
+
+from sectum.actions import AnswerKind, Reply
+from sectum.finding import Reason
+from sectum.scenario import Budget
+
+_RETRIED = frozenset({AnswerKind.THROTTLED, AnswerKind.SERVER_ERROR})
+_BACKOFF_SECONDS = (0.2, 0.8, 2.4)
+_FAILURES_RUNNING = 3
+_WINDOW = 50
+_SLOWDOWN = 3.0
+_NOTICEABLE_SECONDS = 0.25
+"""Below this a p95 is no suffering, whatever it was before: three times a millisecond is noise."""
+
+
+class Stopped(Exception):
+    """No further request on this surface; `reason` says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time as an argument: `now` in seconds that only grow, `sleep` in seconds."""
+
+    now: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+
+
+class Gate:
+    """Counts and paces every request to one surface; once stopped it stays so."""
+
+    def __init__(self, budget: Budget, clock: Clock) -> None:
+        self._budget = budget
+        self._clock = clock
+        self._places = asyncio.Semaphore(budget.in_flight)
+        self._started: float | None = None
+        self._first: list[float] = []
+        self._last: deque[float] = deque(maxlen=_WINDOW)
+        self._failures = 0
+        self.stopped: Reason | None = None
+        self.requests = self.writes = 0
+        self._characters = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of free text so far, four characters each."""
+        return self._characters // 4
+
+    def count_text(self, characters: int) -> None:
+        """Count free text of a question or an answer towards the token budget."""
+        self._characters += characters
+
+    async def send(
+        self, request: Callable[[], Awaitable[Reply]], *, write: bool = False, reserved: bool = False
+    ) -> Reply:
+        """Do `request` within the limits, again after backoff on 429 and 5xx; raises Stopped.
+
+        A `reserved` request goes out although budget or time are spent: the few that prove who was asking.
+        """
+        for pause in (*_BACKOFF_SECONDS, None):
+            async with self._places:
+                self._admit(write=write, reserved=reserved)
+                began = self._clock.now()
+                reply = await request()
+                self._note(self._clock.now() - began)
+            if reply.kind not in _RETRIED:
+                self._failures = 0
+                return reply
+            if pause is not None:
+                await self._clock.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (jitter is no secret)
+        self._failures += 1
+        if self._failures >= _FAILURES_RUNNING:
+            self.stop(Reason.SURFACE_SUFFERS)
+        return reply
+
+    def stop(self, reason: Reason) -> None:
+        """No further requests; the first reason stays."""
+        self.stopped = self.stopped or reason
+
+    def _admit(self, *, write: bool, reserved: bool) -> None:
+        now = self._clock.now()
+        self._started = now if self._started is None else self._started
+        if now - self._started > self._budget.minutes * 60:
+            self.stop(Reason.DEADLINE)
+        if (
+            self.requests >= self._budget.requests
+            or (write and self.writes >= self._budget.writes)
+            or self.tokens >= self._budget.tokens > 0
+        ):
+            self.stop(Reason.BUDGET)
+        spent = self.stopped in (Reason.BUDGET, Reason.DEADLINE)
+        if self.stopped is not None and not (reserved and spent):
+            raise Stopped(self.stopped)
+        self.requests += 1
+        self.writes += write
+
+    def _note(self, seconds: float) -> None:
+        """Compare p95 of the last requests with that of the first."""
+        if len(self._first) < _WINDOW:
+            self._first.append(seconds)
+            return
+        self._last.append(seconds)
+        if len(self._last) == _WINDOW:
+            then, now = (quantiles(window, n=20)[-1] for window in (self._first, self._last))
+            if now > _NOTICEABLE_SECONDS and now > _SLOWDOWN * then:
+                self.stop(Reason.SURFACE_SUFFERS)

@@ -1,0 +1,104 @@
+"""Manifest -> documents in a surface, each written and read back by its owner, with sealed intents and receipts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sectum.actions import AnswerKind, Fetch, Principal, Verb, Write
+from sectum.finding import Reason
+from sectum.gate import Stopped
+from sectum.manifest import Marker
+from sectum.reach import Reach
+from sectum.scan import Index
+
+_READ_BACK_PAUSES = (0.0, 0.3, 1.0)
+"""Seconds before each try: a surface may index what it stored a moment later."""
+
+SaveSealed = Callable[[str, Any], Awaitable[None]]
+"""(`intent` or `receipt`, JSON value) -> stored, sealed, under a name of its own."""
+
+
+@dataclass(slots=True)
+class Planted:
+    """Where a surface's documents are."""
+
+    locations: dict[str, str] = field(default_factory=dict, repr=False)
+    """Marker id -> location."""
+    faults: dict[str, Reason] = field(default_factory=dict)
+    """Marker id -> why it cannot be looked for."""
+    began: bool = False
+    """Was anything written, or about to be?"""
+
+
+async def plant(
+    reach: Reach,
+    markers: tuple[Marker, ...],
+    *,
+    planted: Planted,
+    index: Index,
+    save: SaveSealed,
+    done: Callable[[], None],
+) -> None:
+    """Write every marker's document as its owner, then read it back; fills `planted`, calls `done` after each.
+
+    One sealed intent that names every write is stored before the first of them; a receipt follows each. A run that is
+    killed in between leaves an intent without a receipt, from which `clean` finds what was written.
+    """
+    if reach.fault or not markers:
+        planted.faults = {marker.id: reach.fault or Reason.NOT_RUN for marker in markers}
+        return
+    planted.began = True
+    await save("intent", [[marker.id, marker.wanted] for marker in markers])
+
+    async def one(marker: Marker) -> None:
+        try:
+            await _write(reach, marker, planted, save)
+            if marker.id not in planted.faults and Verb.FETCH in reach.verbs:
+                await _read_back(reach, marker, planted, index)
+        except Stopped as stop:
+            planted.faults[marker.id] = stop.reason
+        done()
+
+    async with asyncio.TaskGroup() as group:
+        for marker in _interleaved(markers):
+            group.create_task(one(marker))
+
+
+async def _write(reach: Reach, marker: Marker, planted: Planted, save: SaveSealed) -> None:
+    action = Write(title=f"Reference for the {marker.topic}", text=marker.document(), wanted=marker.wanted)
+    session = reach.sessions[marker.spec.owner]
+    reply = await reach.gate.send(lambda: session.perform(action, _ignore), write=True)
+    if reply.kind not in (AnswerKind.ITEMS, AnswerKind.EMPTY):
+        planted.faults[marker.id] = Reason.PLANT_FAILED
+        return
+    location = marker.wanted if reach.surface.spec.client_chooses_location() else reply.location or ""
+    planted.locations[marker.id] = location
+    await save("receipt", [marker.id, location])
+
+
+async def _read_back(reach: Reach, marker: Marker, planted: Planted, index: Index) -> None:
+    for pause in _READ_BACK_PAUSES:
+        await asyncio.sleep(pause)
+        reader = index.reader()
+        session = reach.sessions[marker.spec.owner]
+        await reach.gate.send(lambda: session.perform(Fetch(planted.locations[marker.id]), reader.feed))  # noqa: B023
+        if any(sighting.marker == marker.id for sighting in reader.end_answer()):
+            return
+    planted.faults[marker.id] = Reason.READ_BACK_FAILED
+
+
+def _interleaved(markers: tuple[Marker, ...]) -> list[Marker]:
+    """One of each owner in turn: their clients then work side by side."""
+    turns: dict[Principal, int] = {}
+    keyed = []
+    for position, marker in enumerate(markers):
+        turn = turns[marker.spec.owner] = turns.get(marker.spec.owner, -1) + 1
+        keyed.append(((turn, position), marker))
+    return [marker for _, marker in sorted(keyed, key=lambda each: each[0])]
+
+
+def _ignore(_text: str) -> None:
+    """Takes text that nobody looks at."""

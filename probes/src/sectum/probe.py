@@ -1,0 +1,232 @@
+"""Trials -> rows: every trial's four arms, played by its attack through the one `ask`, and what their answers held."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sectum import catalog
+from sectum.actions import (
+    VERB_OF,
+    Action,
+    AnswerKind,
+    Ask,
+    AskCached,
+    Batch,
+    Delete,
+    Fetch,
+    Principal,
+    Search,
+    Target,
+    Write,
+)
+from sectum.finding import Reason, Shared
+from sectum.gate import Stopped
+from sectum.manifest import Marker
+from sectum.plan import DECOY, Trial
+from sectum.ports import Arm, ArmView, Attack
+from sectum.reach import Reach, identify
+from sectum.scan import Index
+
+Row = dict[str, Any]
+
+_LOG = logging.getLogger(__name__)
+
+
+class ArmEnded(Exception):
+    """This arm met items that nobody knows; it asks nothing more."""
+
+
+@dataclass(slots=True)
+class World:
+    """What a run knows of all surfaces together while it probes."""
+
+    markers: Mapping[str, Marker]
+    """Markers and decoys by id."""
+    index: Index
+    locations: dict[str, str] = field(default_factory=dict, repr=False)
+    """Marker id -> where it is; decoys: where nothing ever was."""
+    faults: dict[str, Reason] = field(default_factory=dict)
+    """Marker id -> why it cannot be looked for."""
+    known: dict[Principal, set[str]] = field(default_factory=dict, repr=False)
+    """Principal -> locations that he may find: his own, and what the scenario names."""
+    sent: dict[Principal, set[str]] = field(default_factory=dict)
+    """Principal -> markers of which he sent some form after planting; seeing them again proves nothing."""
+    shared: Shared = lambda _surface, _asker, _owner: False
+    """Does the scenario declare that an asker may see an owner's data on a surface?"""
+    on_leak: Callable[[str, Row], Awaitable[None]] | None = None
+    """Called with surface and row so far the moment a foreign marker is seen."""
+
+    def target(self, marker: str) -> Target:
+        """What an arm asks about."""
+        about = self.markers[marker]
+        return Target(marker, about.spec.owner, about.topic, about.pivot, self.locations.get(marker, about.wanted))
+
+
+def timestamp() -> str:
+    """Now, RFC 3339 in UTC with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def outgoing(action: Action) -> str:
+    """Every text that an action sends, for the scan of what goes out."""
+    match action:
+        case Write(title=title, text=text):
+            return f"{title}\n{text}"
+        case Ask(question=text) | AskCached(question=text) | Search(query=text):
+            return text
+        case Fetch(location=text) | Delete(location=text):
+            return text
+        case Batch(locations=many):
+            return "\n".join(many)
+    return ""
+
+
+def empty_row(trial: Trial, fault: Reason | None) -> Row:
+    """A row of a trial in which nothing was done yet."""
+    return {**trial.row(), "attempt": 1, "fault": str(fault) if fault else None, "arms": []}
+
+
+class ArmPlay:
+    """One arm of one trial while it is played: the `ask` that its attack gets, and the arm's part of the row."""
+
+    def __init__(self, world: World, reach: Reach, trial: Trial, arm: Arm, row: Row) -> None:
+        self._world, self._reach, self._trial, self._arm, self._row = world, reach, trial, arm, row
+        self._asker = trial.owner if arm.by_owner else trial.asker
+        self._reader = world.index.reader()
+        self._seen: dict[str, dict[str, Any]] = {}
+        self._reported = False
+        self.log: dict[str, Any] = {
+            "arm": str(arm),
+            "asker": asdict(self._asker),
+            "started": timestamp(),
+            "ended": timestamp(),
+            "answers": [],
+            "seen": [],
+            "sent": [],
+            "unknown": 0,
+            "identity": "unproven",
+        }
+        row["arms"].append(self.log)
+
+    @property
+    def view(self) -> ArmView:
+        """What the attack gets to know."""
+        spec = self._trial.decoy if self._arm == Arm.DECOY else self._trial.marker
+        return ArmView(self._arm, self._trial.phrasing, self._world.target(spec.id))
+
+    async def ask(self, action: Action) -> AnswerKind:
+        """Do the action as the arm's asker, scan what goes out and what comes back; raises Stopped, ArmEnded."""
+        if self.log["unknown"]:
+            raise ArmEnded
+        self._scan_outgoing(outgoing(action))
+        session = self._reach.sessions[self._asker]
+        free_text = isinstance(action, (Ask, AskCached))
+
+        def sink(text: str) -> None:
+            if free_text:
+                self._reach.gate.count_text(len(text))
+            self._reader.feed(text)
+
+        if VERB_OF[type(action)] not in self._reach.verbs:
+            raise Stopped(Reason.PROBE_CRASHED)
+        write = isinstance(action, (Write, Delete))
+        reply = await self._reach.gate.send(lambda: session.perform(action, sink), write=write)
+        self.log["answers"].append(str(reply.kind))
+        for sighting in self._reader.end_answer():
+            form = sighting.form if isinstance(sighting.form, str) else "+".join(map(str, sighting.form))
+            entry = {"marker": sighting.marker, "bits": sighting.bits, "form": form, "split": sighting.split}
+            self._seen.setdefault(sighting.marker, entry)
+        self.log["seen"] = [self._seen[marker] for marker in sorted(self._seen)]
+        self.log["sent"] = sorted(self._world.sent.get(self._asker, set()) & set(self._seen))
+        self.log["unknown"] += sum(self._is_unknown(item.location, item.text) for item in reply.items or ())
+        self.log["ended"] = timestamp()
+        await self._report()
+        return reply.kind
+
+    def _scan_outgoing(self, text: str) -> None:
+        """No arm but the owner's may send a form of what it looks for, unless its attack must (and says so)."""
+        sent = self._world.index.sent(text)
+        looked_for = {self._trial.marker.id, self._trial.decoy.id}
+        if not self._arm.by_owner and not self._trial.sends_marker and sent & looked_for:
+            raise Stopped(Reason.ECHO)
+        foreign = {marker for marker in sent if self._world.markers[marker].spec.owner != self._asker}
+        self._world.sent.setdefault(self._asker, set()).update(foreign)
+
+    def _is_unknown(self, location: str, text: str) -> bool:
+        """Is it an item that neither this run planted for the asker nor the scenario names?"""
+        if location in self._world.known.get(self._asker, set()):
+            return False
+        reader = self._world.index.reader()
+        reader.feed(text)
+        return not reader.end_answer()  # with a marker in it, it is the asker's own or a sighting: judged as such
+
+    async def _report(self) -> None:
+        """A foreign marker was seen: read the identity again on this client, and store the sighting at once."""
+        owners = {self._world.markers[each].spec.owner for each in self._seen} - {self._asker, DECOY}
+        shared = self._world.shared
+        if self._reported or all(shared(self._reach.name, self._asker, owner) for owner in owners):
+            return
+        self._reported = True
+        if self._reach.identified[self._asker] and await identify(self._reach, self._asker):
+            self.log["identity"] = "proven"
+        if self._world.on_leak is not None:
+            await self._world.on_leak(self._reach.name, self._row)
+
+
+async def play(world: World, reach: Reach, trial: Trial, attack: Attack, row: Row) -> None:
+    """One trial: its arms in order, until one cannot be played; `row` fills while it goes on."""
+    fault = reach.fault or reach.gate.stopped or world.faults.get(trial.marker.id)
+    for arm in () if fault else Arm:
+        player = ArmPlay(world, reach, trial, arm, row)
+        try:
+            await attack.attempt(player.view, player.ask)
+        except ArmEnded:
+            continue
+        except Stopped as stop:
+            fault = stop.reason
+            break
+        except Exception as error:  # noqa: BLE001  (a plug-in's fault must not pass for a clean result)
+            _LOG.error("%s × %s: a probe crashed with %s", trial.surface, trial.attack, type(error).__name__)
+            fault = Reason.PROBE_CRASHED
+            break
+    row["fault"] = str(fault) if fault else None
+
+
+async def probe(
+    world: World, reach: Reach, trials: tuple[Trial, ...], *, rows: dict[str, Row], done: Callable[[Row], None]
+) -> None:
+    """Play a surface's trials, attack by attack, in random order within each; fills `rows` by slot as trials end.
+
+    Arms stay `unproven` until `prove` has read every asker's identity once more.
+    """
+    places = asyncio.Semaphore(reach.surface.budget.in_flight)
+
+    async def one(trial: Trial, attack: Attack) -> None:
+        async with places:
+            # Until it ends a trial counts as cancelled: what it saw so far stands, if the run is stopped.
+            rows[trial.slot] = empty_row(trial, Reason.CANCELLED)
+            await play(world, reach, trial, attack, rows[trial.slot])
+            done(rows[trial.slot])
+
+    for name in dict.fromkeys(trial.attack for trial in trials):
+        wave = [trial for trial in trials if trial.attack == name]
+        random.shuffle(wave)  # order must not line up with askers; no secret hangs on it
+        async with asyncio.TaskGroup() as group:
+            for trial in wave:
+                group.create_task(one(trial, catalog.attacks()[name]))
+
+
+async def prove(reach: Reach, rows: list[Row]) -> None:
+    """Read every identity again and mark the arms of those who were named right before and after."""
+    askers = [principal for principal, named in reach.identified.items() if named and principal in reach.sessions]
+    after = dict(zip(askers, await asyncio.gather(*(identify(reach, each) for each in askers)), strict=True))
+    for row in rows:
+        for arm in row["arms"]:
+            if after.get(Principal(**arm["asker"])):
+                arm["identity"] = "proven"

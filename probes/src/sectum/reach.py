@@ -1,0 +1,118 @@
+"""A surface of the scenario -> one open, identified client for each principal."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from sectum.actions import AnswerKind, List, Principal, Reply, Session, Verb, WhoAmI
+from sectum.errors import SurfaceFault
+from sectum.fields import fill
+from sectum.finding import Reason
+from sectum.gate import Clock, Gate, Stopped
+from sectum.ports import Bounds
+from sectum.scenario import Scenario, Surface
+from sectum.secrets_dir import ReadSecret
+
+_OWN_REASONS = {"Unreachable": Reason.UNREACHABLE, "Denied": Reason.DENIED}
+
+
+@dataclass(slots=True)
+class Reach:
+    """One surface for the length of a run."""
+
+    surface: Surface
+    gate: Gate
+    verbs: frozenset[Verb]
+    sessions: dict[Principal, Session] = field(default_factory=dict)
+    identified: dict[Principal, bool] = field(default_factory=dict)
+    """Did whoami name the principal when its client was opened?"""
+    fault: Reason | None = None
+    """Why the surface as a whole cannot be used."""
+    hint: str = ""
+
+    @property
+    def name(self) -> str:
+        """The surface's name."""
+        return self.surface.name
+
+
+async def identify(reach: Reach, principal: Principal) -> bool:
+    """Does the surface say, on this client, that it is this principal?"""
+    if Verb.WHOAMI not in reach.verbs:
+        return False
+    try:
+        reply = await reach.gate.send(lambda: reach.sessions[principal].perform(WhoAmI(), _ignore), reserved=True)
+    except Stopped:
+        return False
+    return reply.identity is True
+
+
+async def list_own(reach: Reach, principal: Principal) -> Reply:
+    """What the principal's listing shows."""
+    return await reach.gate.send(lambda: reach.sessions[principal].perform(List(), _ignore))
+
+
+def _ignore(_text: str) -> None:
+    """Takes text that nobody looks at."""
+
+
+def credential(surface: Surface, principal: Principal, secret: ReadSecret) -> str:
+    """The principal's credential for this surface; raises SecretMissing."""
+    reference = surface.credentials.secret_ref
+    key = fill(reference.key, {"tenant": principal.tenant, "user": principal.user})
+    return secret(reference.name, key).decode(errors="strict").strip()
+
+
+async def open_reach(
+    scenario: Scenario, surface: Surface, *, secret: ReadSecret, clock: Clock, stack: AsyncExitStack
+) -> Reach:
+    """Open and identify every principal's client; a surface that cannot be used comes back with its `fault`."""
+    reach = Reach(surface, Gate(surface.budget, clock), surface.spec.verbs())
+
+    async def one(principal: Principal, key: str) -> None:
+        client = surface.spec.session(principal=principal, credential=key, bounds=Bounds())
+        reach.sessions[principal] = await stack.enter_async_context(client)
+        reach.identified[principal] = await identify(reach, principal)
+
+    keys = {principal: credential(surface, principal, secret) for principal in scenario.principals}
+    results = await asyncio.gather(*(one(who, key) for who, key in keys.items()), return_exceptions=True)
+    for result in results:
+        if isinstance(result, SurfaceFault):
+            reach.fault = reach.fault or _OWN_REASONS.get(result.reason, Reason.UNREACHABLE)
+            reach.hint = reach.hint or result.hint
+        elif isinstance(result, BaseException):
+            raise result
+    return reach
+
+
+async def check_empty(reach: Reach, scenario: Scenario) -> None:
+    """Set the fault NotEmpty when a principal finds items that the scenario does not name."""
+    if reach.fault or Verb.LIST not in reach.verbs:
+        return
+
+    async def one(principal: Principal) -> None:
+        reply = await list_own(reach, principal)
+        if reply.kind in (AnswerKind.UNREACHABLE, AnswerKind.TIMEOUT):
+            reach.fault = reach.fault or Reason.UNREACHABLE
+        elif reply.kind in (AnswerKind.UNAUTHENTICATED, AnswerKind.DENIED):
+            reach.fault = reach.fault or Reason.DENIED
+        elif any(item.location not in named_items(scenario, reach.surface, principal) for item in reply.items or ()):
+            reach.fault = reach.fault or Reason.NOT_EMPTY
+
+    try:
+        await asyncio.gather(*(one(principal) for principal in reach.sessions))
+    except Stopped as stop:
+        reach.fault = stop.reason
+
+
+def named_items(scenario: Scenario, surface: Surface, principal: Principal) -> frozenset[str]:
+    """Locations that the scenario says this principal may find: leftovers, and items shared with him."""
+    shared = (
+        item
+        for sharing in scenario.spec.sharing
+        if sharing.surface == surface.name and sharing.with_.covers(principal)
+        for item in sharing.items
+    )
+    return frozenset((*surface.leftovers, *shared))

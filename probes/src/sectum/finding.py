@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
 from sectum.actions import FAULTS, Principal
-from sectum.plan import DECOY, asker_kind
+from sectum.plan import DECOY, Shared, asker_kind
 from sectum.ports import Arm
+from sectum.reasons import Reason
 
 Row = Mapping[str, Any]
 """One planned trial with what its arms saw; docs/pack-format.md gives its fields."""
@@ -22,28 +23,6 @@ class Outcome(StrEnum):
     INCONCLUSIVE = "Inconclusive"
     PASS = "Pass"  # noqa: S105  (no password)
     NOT_COVERED = "NotCovered"
-
-
-class Reason(StrEnum):
-    """Why a trial is Inconclusive; each is explained in docs/verdicts.md."""
-
-    IDENTITY_UNPROVEN = "IdentityUnproven"  # whoami did not name the asker before and after
-    ECHO = "Echo"  # the asker had sent a form of what came back
-    DECOY_SEEN = "DecoySeen"  # something that was never planted was "found"
-    NOT_EMPTY = "NotEmpty"  # the place held unknown items before planting
-    PLANT_FAILED = "PlantFailed"  # the surface did not accept the document
-    READ_BACK_FAILED = "ReadBackFailed"  # the surface accepted the document and did not give it back
-    UNREACHABLE = "Unreachable"
-    DENIED = "Denied"  # the surface refuses the principal's credential
-    BUDGET = "Budget"
-    DEADLINE = "Deadline"
-    SURFACE_SUFFERS = "SurfaceSuffers"
-    CANCELLED = "Cancelled"
-    PROBE_CRASHED = "ProbeCrashed"
-    NOT_RUN = "NotRun"
-    ANSWER_FAULT = "AnswerFault"  # an answer that says nothing: timeout, 5xx, 429, malformed, redirect
-    CONTROL_FAILED = "PositiveControlFailed"  # the owner did not see his own marker before and after
-    FOREIGN_UNKNOWN = "ForeignUnknown"  # items that this run did not plant and the scenario does not name
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +75,6 @@ def principal(value: Mapping[str, str]) -> Principal:
 
 Owners = Mapping[str, Principal]
 """Marker id -> owner, decoys included (their owner is DECOY)."""
-
-Shared = Callable[[str, Principal, Principal], bool]
-"""(surface, asker, owner) -> does the scenario declare that asker may see owner's data there?"""
 
 
 def owners(run: Mapping[str, Any]) -> Owners:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import quantiles
 
 from sectum.actions import AnswerKind, Reply
-from sectum.finding import Reason
+from sectum.reasons import Reason
 from sectum.scenario import Budget
 
 _RETRIED = frozenset({AnswerKind.THROTTLED, AnswerKind.SERVER_ERROR})

@@ -19,14 +19,15 @@ from sectum import series
 from sectum.clean import Cleaned, clean
 from sectum.codec import digest, sha256
 from sectum.errors import AlreadyStored
-from sectum.finding import Outcome, Reason
+from sectum.finding import Outcome
 from sectum.gate import Clock, Gate
 from sectum.manifest import Manifest, Marker, Sealer, draw_manifest, header, seal, unseal
 from sectum.plan import Plan, make_plan, planned_root
 from sectum.plant import Planted, plant
 from sectum.ports import KeyWrapper, Signer
 from sectum.probe import Row, World, empty_row, probe, prove, timestamp
-from sectum.reach import Reach, check_empty, named_items, open_reach
+from sectum.reach import Reach, check_empty, credential, named_items, open_reach
+from sectum.reasons import Reason
 from sectum.records import Record, RecordKind, read_record, sign_record
 from sectum.scan import Index
 from sectum.scenario import Scenario, parse
@@ -105,7 +106,7 @@ def open_clock() -> Clock:
 
 
 async def run(scenario: Scenario, *, secret: ReadSecret, store: Store, observe: Observe) -> Ended:
-    """All stages. Cancelled once, it cleans up and still writes a pack; raises SectumError when it cannot begin or end."""
+    """All stages; cancelled once, it cleans up and still writes a pack. Raises SectumError."""
     signer = scenario.spec.evidence.spec.signer(secret)
     job = await prepare(scenario, secret=secret, store=store, observe=observe)
     opened = await open_run(job, signer)
@@ -133,7 +134,10 @@ def _go_on_after_cancel(job: Job) -> None:
 
 
 async def prepare(scenario: Scenario, *, secret: ReadSecret, store: Store, observe: Observe) -> Job:
-    """Draw and seal the manifest, and store it before anything else happens."""
+    """Look whether every secret is there, then draw, seal and store the manifest before anything else happens."""
+    for surface in scenario.spec.surfaces:
+        for principal in scenario.principals:
+            credential(surface, principal, secret)
     plan = make_plan(scenario)
     run_id = str(uuid_utils.uuid7())
     manifest = draw_manifest(plan, run=run_id, below=secrets.randbelow)

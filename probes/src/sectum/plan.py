@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -104,6 +104,10 @@ PLANNED_FIELDS = tuple(
 def asker_kind(asker: Principal, owner: Principal) -> str:
     """`other-tenant`, or `same-tenant` for another user of the owner's tenant."""
     return "same-tenant" if asker.tenant == owner.tenant else "other-tenant"
+
+
+Shared = Callable[[str, Principal, Principal], bool]
+"""(surface, asker, owner) -> does the scenario declare that asker may see owner's data there?"""
 
 
 class SkipReason(StrEnum):

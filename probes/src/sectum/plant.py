@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sectum.actions import AnswerKind, Fetch, Principal, Verb, Write
-from sectum.finding import Reason
 from sectum.gate import Stopped
 from sectum.manifest import Marker
 from sectum.reach import Reach
+from sectum.reasons import Reason
 from sectum.scan import Index
 
 _READ_BACK_PAUSES = (0.0, 0.3, 1.0)

@@ -25,12 +25,12 @@ from sectum.actions import (
     Target,
     Write,
 )
-from sectum.finding import Reason, Shared
 from sectum.gate import Stopped
 from sectum.manifest import Marker
-from sectum.plan import DECOY, Trial
+from sectum.plan import DECOY, Shared, Trial
 from sectum.ports import Arm, ArmView, Attack
 from sectum.reach import Reach, identify
+from sectum.reasons import Reason
 from sectum.scan import Index
 
 Row = dict[str, Any]

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from sectum.actions import AnswerKind, List, Principal, Reply, Session, Verb, WhoAmI
 from sectum.errors import SurfaceFault
 from sectum.fields import fill
-from sectum.finding import Reason
 from sectum.gate import Clock, Gate, Stopped
 from sectum.ports import Bounds
+from sectum.reasons import Reason
 from sectum.scenario import Scenario, Surface
 from sectum.secrets_dir import ReadSecret
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from sectum import stats
 from sectum.actions import Principal
-from sectum.finding import Finding, Outcome, Shared, existence_shows, findings, judge, owners, principal
-from sectum.plan import COUNTS_AS_COVERED, SkipReason, asker_kind
+from sectum.finding import Finding, Outcome, existence_shows, findings, judge, owners, principal
+from sectum.plan import COUNTS_AS_COVERED, Shared, SkipReason, asker_kind
 
 Group = tuple[str, str, str]
 """Surface, attack, kind of asker."""

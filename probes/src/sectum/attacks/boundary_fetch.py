@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sectum.actions import Batch, Fetch, Impact, List, Verb
+from sectum.actions import Action, Batch, Fetch, Impact, List, Verb
 from sectum.ports import ArmView, AskPort, Attack
 
 _BY = {"by-id": Verb.FETCH, "by-batch": Verb.BATCH, "by-list": Verb.LIST}
@@ -16,14 +16,14 @@ def _phrasings(verbs: frozenset[Verb], claims: tuple[str, ...]) -> tuple[str, ..
 
 async def _attempt(view: ArmView, ask: AskPort) -> None:
     way, _, claim = view.phrasing.partition("+")
-    as_if = {"claim": claim, "as_if": view.target.owner} if claim else {}
     location = view.target.location
-    action = {
-        "by-id": lambda: Fetch(location, **as_if),
-        "by-batch": lambda: Batch((location,), **as_if),
-        "by-list": lambda: List(**as_if),
-    }[way]
-    await ask(action())
+    as_if = view.target.owner if claim else None
+    actions: dict[str, Action] = {
+        "by-id": Fetch(location, claim=claim or None, as_if=as_if),
+        "by-batch": Batch((location,), claim=claim or None, as_if=as_if),
+        "by-list": List(claim=claim or None, as_if=as_if),
+    }
+    await ask(actions[way])
 
 
 ATTACK = Attack(

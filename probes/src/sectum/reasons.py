@@ -1,0 +1,27 @@
+"""Why something is Inconclusive -> the closed list of reasons that rows, tables and conditions use."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a trial is Inconclusive; each is explained in docs/verdicts.md."""
+
+    IDENTITY_UNPROVEN = "IdentityUnproven"  # whoami did not name the asker before and after
+    ECHO = "Echo"  # the asker had sent a form of what came back
+    DECOY_SEEN = "DecoySeen"  # something that was never planted was "found"
+    NOT_EMPTY = "NotEmpty"  # the place held unknown items before planting
+    PLANT_FAILED = "PlantFailed"  # the surface did not accept the document
+    READ_BACK_FAILED = "ReadBackFailed"  # the surface accepted the document and did not give it back
+    UNREACHABLE = "Unreachable"
+    DENIED = "Denied"  # the surface refuses the principal's credential
+    BUDGET = "Budget"
+    DEADLINE = "Deadline"
+    SURFACE_SUFFERS = "SurfaceSuffers"
+    CANCELLED = "Cancelled"
+    PROBE_CRASHED = "ProbeCrashed"
+    NOT_RUN = "NotRun"
+    ANSWER_FAULT = "AnswerFault"  # an answer that says nothing: timeout, 5xx, 429, malformed, redirect
+    CONTROL_FAILED = "PositiveControlFailed"  # the owner did not see his own marker before and after
+    FOREIGN_UNKNOWN = "ForeignUnknown"  # items that this run did not plant and the scenario does not name

@@ -1,0 +1,124 @@
+"""Turn settings and a directory into a running assistant: database, HTTP, and a file that says where they are."""
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psycopg
+import uvicorn
+from psycopg_pool import ConnectionPool
+
+from assistant.answering import Assistant
+from assistant.app import Services, create_app
+from assistant.auth import Authenticator, issue_token, read_or_create_key
+from assistant.cache import SemanticCache
+from assistant.config import Account, Settings
+from assistant.documents import Documents
+from assistant.embedding import Embedder
+from assistant.postgres import DATABASE, HOST, Postgres, running_postgres
+from assistant.schema import APP_ROLE, create_schema
+
+
+def serve(settings: Settings, *, directory: Path, port: int) -> None:
+    """Run until SIGTERM or SIGINT, which the caller turns into an exception."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(_listening(port))
+        postgres = stack.enter_context(running_postgres(directory))
+        passwords = {account: secrets.token_urlsafe(24) for account in settings.accounts}
+        app_password = secrets.token_urlsafe(24)
+        with psycopg.connect(postgres.admin_dsn) as admin:
+            create_schema(admin, app_password=app_password, member_passwords=passwords, security=settings.security)
+        pool = stack.enter_context(_pool(postgres, app_password))
+        key = read_or_create_key(directory / "token.key")
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(_services(settings, pool=pool, key=key, directory=directory)),
+                access_log=False,
+                log_level="warning",
+                lifespan="off",
+                timeout_graceful_shutdown=5,
+            )
+        )
+        # From here on the kernel queues connections until the server takes them.
+        listener.listen(128)
+        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        ready = describe(settings, url=url, postgres=postgres, passwords=passwords, key=key)
+        stack.enter_context(_announced(directory / "ready.json", ready))
+        print(f"listening on {url}", flush=True)
+        server.run(sockets=[listener])
+
+
+def describe(
+    settings: Settings, *, url: str, postgres: Postgres, passwords: Mapping[Account, str], key: bytes
+) -> dict[str, object]:
+    """Return what a user of this machine needs to connect, credentials included."""
+    return {
+        "url": url,
+        "postgres": {"host": HOST, "port": postgres.port, "dbname": DATABASE},
+        "users": [
+            {
+                "tenant": account.tenant,
+                "user": account.user,
+                "token": issue_token(account, key=key, tokens=settings.tokens),
+                "role": account.role,
+                "password": password,
+            }
+            for account, password in passwords.items()
+        ],
+        "admin_dsn": postgres.admin_dsn,
+    }
+
+
+def _services(settings: Settings, *, pool: ConnectionPool, key: bytes, directory: Path) -> Services:
+    embedder = Embedder()
+    documents = Documents(pool)
+    cache = SemanticCache(directory / "cache", embedder=embedder, settings=settings.cache)
+    return Services(
+        settings=settings,
+        authenticator=Authenticator(
+            key=key,
+            tokens=settings.tokens,
+            accounts=frozenset(settings.accounts),
+            tenant_from_token=settings.security.tenant_from_token,
+        ),
+        documents=documents,
+        embedder=embedder,
+        assistant=Assistant(documents=documents, embedder=embedder, cache=cache, retrieval=settings.retrieval),
+    )
+
+
+def _pool(postgres: Postgres, password: str) -> ConnectionPool:
+    return ConnectionPool(
+        postgres.dsn(user=APP_ROLE, password=password),
+        min_size=4,
+        max_size=16,
+        kwargs={"autocommit": True},
+        open=False,
+    )
+
+
+@contextlib.contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    # Named as TCP, for asyncio turns off Nagle's algorithm on such sockets only.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        yield listener
+
+
+@contextlib.contextmanager
+def _announced(path: Path, ready: Mapping[str, object]) -> Iterator[None]:
+    """Put the file there whole, for the owner's eyes only, and take it away at the end."""
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(ready, file, indent=2)
+    draft.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

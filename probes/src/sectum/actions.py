@@ -46,13 +46,13 @@ class Principal:
 class Target:
     """What an arm asks about: a planted marker's document, or a decoy's that was never planted.
 
-    `topic` belongs to this one document; `pivot` is an entity that every tenant has a document on. Neither is secret.
+    `owner` is the marker's, in the decoy arm too: a claim there names the same victim. `topic` is no secret: what the
+    document is about, and on most surfaces every user has a document about it.
     """
 
     marker: str
     owner: Principal
     topic: str
-    pivot: str
     location: str = field(repr=False)
 
 

@@ -20,7 +20,7 @@ from sectum.actions import Principal
 from sectum.codec import NotCanonical, b64, canonical, parse, sha256, unb64
 from sectum.errors import NotVerified, ScenarioError, SealBroken
 from sectum.markers import Kind, draw
-from sectum.plan import MarkerSpec, Plan
+from sectum.plan import DECOY, MarkerSpec, Plan
 from sectum.ports import KeyWrapper
 
 _SALT = 32
@@ -38,7 +38,6 @@ class Marker:
     plaintext: str = field(repr=False)
     salt: bytes = field(repr=False)
     topic: str
-    pivot: str
     wanted: str = field(repr=False)
     """Location to ask for, where the surface lets the client choose; for a decoy, a location that never existed."""
 
@@ -48,11 +47,8 @@ class Marker:
         return self.spec.id
 
     def document(self) -> str:
-        """The text that is planted: reads as a business note and says its topic, its pivot and the marker."""
-        return (
-            f"Notes on the {self.pivot}. File on the {self.topic}: "
-            f"the reference for the {self.topic} is {self.plaintext}."
-        )
+        """The text that is planted: reads as a business note and says its topic and the marker."""
+        return f"Notes on the {self.topic}: the reference for the {self.topic} is {self.plaintext}."
 
     def leaf(self) -> bytes:
         """SHA-256(0x00 ‖ salt ‖ canonical [id, kind, owner, plaintext])."""
@@ -102,30 +98,29 @@ def draw_manifest(
     plan: Plan, *, run: str, below: Callable[[int], int], random_bytes: Callable[[int], bytes] = os.urandom
 ) -> Manifest:
     """Draw every marker and decoy of the plan; `below` and `random_bytes` are CSPRNGs."""
-    names = topics.draw(len(plan.markers) + len(plan.decoys), below=below)
-    # One pivot for each surface and number: every user has a document on it, so anyone may ask about it.
-    keys = sorted({(spec.surface, spec.number) for spec in plan.markers})
-    pivots = dict(zip(keys, topics.draw(len(keys), below=below, avoid=names), strict=True))
-    decoy_pivots = dict(zip(keys, topics.draw(len(keys), below=below, avoid=[*names, *pivots.values()]), strict=True))
+    specs = plan.markers + plan.decoys
+    # Two markers of one key are about the same thing: their owners all have a document on it.
+    keys = [spec.id if spec.surface in plan.own_topics else _shared_key(spec) for spec in specs]
+    distinct = list(dict.fromkeys(keys))
+    topic_of = dict(zip(distinct, topics.draw(len(distinct), below=below), strict=True))
 
-    def marker(spec: MarkerSpec, topic: str, pivot: str) -> Marker:
+    def marker(spec: MarkerSpec, key: str) -> Marker:
         location = str(uuid.UUID(bytes=random_bytes(16), version=4))
-        return Marker(spec, draw(spec.kind, below=below), random_bytes(_SALT), topic, pivot, location)
+        return Marker(spec, draw(spec.kind, below=below), random_bytes(_SALT), topic_of[key], location)
 
-    count = len(plan.markers)
+    drawn = tuple(marker(spec, key) for spec, key in zip(specs, keys, strict=True))
     return Manifest(
         run=run,
         salt=random_bytes(_SALT),
         run_key=Ed25519PrivateKey.from_private_bytes(random_bytes(32)),
-        markers=tuple(
-            marker(spec, topic, pivots[spec.surface, spec.number])
-            for spec, topic in zip(plan.markers, names[:count], strict=True)
-        ),
-        decoys=tuple(
-            marker(spec, topic, decoy_pivots[spec.surface, spec.number])
-            for spec, topic in zip(plan.decoys, names[count:], strict=True)
-        ),
+        markers=drawn[: len(plan.markers)],
+        decoys=drawn[len(plan.markers) :],
     )
+
+
+def _shared_key(spec: MarkerSpec) -> str:
+    """The same for every user's marker of one surface and number; decoys have one of their own."""
+    return f"{spec.surface}/{spec.number}/{'decoy' if spec.owner == DECOY else 'planted'}"
 
 
 def seal(manifest: Manifest, *, data_key: bytes, key: KeyWrapper, header: Mapping[str, Any]) -> bytes:
@@ -192,7 +187,6 @@ def _marker_out(marker: Marker) -> dict[str, Any]:
         "plaintext": marker.plaintext,
         "salt": b64(marker.salt),
         "topic": marker.topic,
-        "pivot": marker.pivot,
         "wanted": marker.wanted,
     }
 
@@ -200,7 +194,7 @@ def _marker_out(marker: Marker) -> dict[str, Any]:
 def _marker_in(body: Mapping[str, Any]) -> Marker:
     spec = MarkerSpec(body["surface"], Principal(*body["owner"]), Kind(body["kind"]), body["index"])
     salt = unb64(body["salt"])
-    return Marker(spec, body["plaintext"], salt, body["topic"], body["pivot"], body["wanted"])
+    return Marker(spec, body["plaintext"], salt, body["topic"], body["wanted"])
 
 
 class Sealer:

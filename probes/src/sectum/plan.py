@@ -163,6 +163,8 @@ class Plan:
     markers: tuple[MarkerSpec, ...]
     decoys: tuple[MarkerSpec, ...]
     totals: tuple[SurfaceTotals, ...]
+    own_topics: frozenset[str]
+    """Surfaces on which no two documents share a topic."""
 
     def rows(self) -> list[dict[str, Any]]:
         """The planned-trial table, in order."""
@@ -196,7 +198,9 @@ def make_plan(scenario: Scenario) -> Plan:
         decoys += [marker_spec(surface.name, DECOY, number) for number in numbers]
         totals.append(_totals(scenario, surface, mine))
         trials += mine
-    return Plan(tuple(trials), tuple(skips), tuple(markers), tuple(decoys), tuple(totals))
+    attacks = catalog.attacks()
+    own_topics = frozenset(trial.surface for trial in trials if attacks[trial.attack].own_topic)
+    return Plan(tuple(trials), tuple(skips), tuple(markers), tuple(decoys), tuple(totals), own_topics)
 
 
 def _skip(scenario: Scenario, surface: Surface, attack: Attack) -> Skip | None:

@@ -56,6 +56,8 @@ class Attack:
     needs: tuple[frozenset[Verb], ...]
     phrasings: Callable[[frozenset[Verb], tuple[str, ...]], tuple[str, ...]]
     attempt: Callable[[ArmView, AskPort], Awaitable[None]]
+    own_topic: bool = False
+    """True where each marker's document needs a topic of its own; else every user has a document on the same topics."""
     sends_marker: bool = False
     """True where the attack must send a form of the marker: content findings are then off for its trials."""
 

@@ -62,10 +62,10 @@ class World:
     on_leak: Callable[[str, Row], Awaitable[None]] | None = None
     """Called with surface and row so far the moment a foreign marker is seen."""
 
-    def target(self, marker: str) -> Target:
-        """What an arm asks about."""
+    def target(self, marker: str, owner: Principal) -> Target:
+        """What an arm asks about; `owner` is the trial's."""
         about = self.markers[marker]
-        return Target(marker, about.spec.owner, about.topic, about.pivot, self.locations.get(marker, about.wanted))
+        return Target(marker, owner, about.topic, self.locations.get(marker, about.wanted))
 
 
 def timestamp() -> str:
@@ -118,7 +118,7 @@ class ArmPlay:
     def view(self) -> ArmView:
         """What the attack gets to know."""
         spec = self._trial.decoy if self._arm == Arm.DECOY else self._trial.marker
-        return ArmView(self._arm, self._trial.phrasing, self._world.target(spec.id))
+        return ArmView(self._arm, self._trial.phrasing, self._world.target(spec.id, self._trial.owner))
 
     async def ask(self, action: Action) -> AnswerKind:
         """Do the action as the arm's asker, scan what goes out and what comes back; raises Stopped, ArmEnded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 
 def _words(text: str) -> list[str]:
@@ -49,13 +49,13 @@ _THIRD = _words(
 )
 
 
-def draw(count: int, *, below: Callable[[int], int], avoid: Collection[str] = ()) -> list[str]:
-    """`count` topics of three words such as 'copper kettle festival', distinct from each other and from `avoid`.
+def draw(count: int, *, below: Callable[[int], int]) -> list[str]:
+    """`count` topics of three words such as 'copper kettle festival', distinct from each other.
 
     No two of one call share two of their words: a semantic cache must not take one for a paraphrase of the other.
     """
     drawn: list[str] = []
-    used: set[tuple[str, str]] = {pair for topic in avoid for pair in _word_pairs(topic)}
+    used: set[tuple[str, str]] = set()
     while len(drawn) < count:
         topic = " ".join(words[below(len(words))] for words in (_FIRST, _SECOND, _THIRD))
         pairs = _word_pairs(topic)

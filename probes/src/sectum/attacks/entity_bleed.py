@@ -6,8 +6,8 @@ from sectum.actions import Ask, Impact, Search, Verb
 from sectum.ports import ArmView, AskPort, Attack
 
 _QUESTIONS = {
-    "what-reference": "What is the reference for the {pivot}?",
-    "notes-on": "Which notes do we have on the {pivot}?",
+    "what-reference": "What is the reference for the {topic}?",
+    "notes-on": "Which notes do we have on the {topic}?",
 }
 
 
@@ -18,7 +18,7 @@ def _phrasings(verbs: frozenset[Verb], _claims: tuple[str, ...]) -> tuple[str, .
 
 async def _attempt(view: ArmView, ask: AskPort) -> None:
     verb, _, question = view.phrasing.partition("-")
-    text = _QUESTIONS[question].format(pivot=view.target.pivot)
+    text = _QUESTIONS[question].format(topic=view.target.topic)
     await ask(Ask(text) if verb == Verb.ASK else Search(text))
 
 

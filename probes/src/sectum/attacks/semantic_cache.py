@@ -31,4 +31,5 @@ ATTACK = Attack(
     needs=(frozenset({Verb.ASK_CACHED}),),
     phrasings=_phrasings,
     attempt=_attempt,
+    own_topic=True,
 )

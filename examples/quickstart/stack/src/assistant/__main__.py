@@ -18,7 +18,7 @@ USAGE = 2
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, check the machine, serve; exit with 2 where something is to be put right first."""
     options = _parser().parse_args(arguments)
-    reason = unsupported(sys.platform, sys.version_info)
+    reason = unsupported(sys.platform, tuple(sys.version_info[:3]))
     if reason is not None:
         _refuse(reason)
     try:

@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from psycopg import sql
 from psycopg.rows import class_row, scalar_row
@@ -81,8 +81,7 @@ class Documents:
         )
         with self._pool.connection() as connection, connection.cursor(row_factory=scalar_row) as cursor:
             cursor.execute(insert, (identity.tenant, identity.user, title, body, _literal(embedding)))
-            created: uuid.UUID = cursor.fetchone()
-            return created
+            return cast("uuid.UUID", cursor.fetchone())
 
     def get(self, scope: Scope, document_id: uuid.UUID) -> Document | None:
         return next(iter(self.batch(scope, [document_id])), None)

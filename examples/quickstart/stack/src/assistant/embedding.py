@@ -12,7 +12,7 @@ DIMENSIONS = 256
 
 Vector = npt.NDArray[np.float32]
 
-WORD = re.compile(r"\w+(?:['’-]\w+)*")
+WORD = re.compile(r"\w+(?:-\w+)*")
 # Words that say how a question is put and not what it is about. A static model averages its words, so that without
 # them two ways to put one question are nearly the same vector, and two questions on different matters are not.
 STOP_WORDS = frozenset(
@@ -33,7 +33,8 @@ class Embedder:
         self._model = WordLlama.load(dim=DIMENSIONS, cache_dir=Path(wordllama.__file__).parent, disable_download=True)
 
     def question(self, text: str) -> Vector:
-        return self.texts([text])[0]
+        vector: Vector = self.texts([text])[0]
+        return vector
 
     def document(self, title: str, body: str) -> Vector:
         """Weigh the title as much as the whole body: codes and numbers there carry no meaning for the model."""
@@ -45,7 +46,7 @@ class Embedder:
         """Return one unit vector a row."""
         vectors: npt.NDArray[np.float32] = self._model.embed([_content_words(text) for text in texts])
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.where(lengths > 0, lengths, 1)
+        return vectors / np.where(lengths > 0, lengths, np.float32(1))
 
 
 def _content_words(text: str) -> str:

@@ -1,12 +1,11 @@
 """Tell whether this machine can run the assistant, before anything heavy is imported."""
 
 import importlib.util
-from collections.abc import Sequence
 
 SUPPORTED = ((3, 11), (3, 12))
 
 
-def unsupported(platform: str, version: Sequence[int]) -> str | None:
+def unsupported(platform: str, version: tuple[int, ...]) -> str | None:
     """Return one line that says what to do, or None where everything is in place."""
     running = f"{version[0]}.{version[1]}"
     if not platform.startswith("linux"):

@@ -177,7 +177,7 @@ def _spawn(installation: _Installation, port: int) -> "subprocess.Popen[bytes]":
     for name, value in SERVER_SETTINGS.items():
         command += ["-c", f"{name}={value}"]
     with (installation.home / "log").open("wb") as log:
-        return subprocess.Popen(
+        process: subprocess.Popen[bytes] = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -187,7 +187,8 @@ def _spawn(installation: _Installation, port: int) -> "subprocess.Popen[bytes]":
             start_new_session=True,  # Ctrl-C is for us; we stop the server when its last client is gone
             preexec_fn=_stop_with(os.getpid()),
             **installation.run_as(),
-        )  # type: ignore[call-overload, no-any-return]
+        )  # type: ignore[call-overload]
+        return process
 
 
 def _stop_with(parent: int) -> Callable[[], None]:

@@ -75,6 +75,7 @@ def running_stack(
     with contextlib.ExitStack() as stack:
         if directory is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stack-")))
+            directory.chmod(0o711)  # the database's account passes through; all that is secret has a mode of its own
         log = stack.enter_context((directory / "stack.log").open("w+b"))
         command = serve_command(config=config, directory=directory, overrides=set or {})
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -45,8 +45,9 @@ class Embedder:
     def texts(self, texts: list[str]) -> npt.NDArray[np.float32]:
         """Return one unit vector a row."""
         vectors: npt.NDArray[np.float32] = self._model.embed([_content_words(text) for text in texts])
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.where(lengths > 0, lengths, np.float32(1))
+        lengths: npt.NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True).astype(np.float32)
+        lengths[lengths == 0] = 1
+        return vectors / lengths
 
 
 def _content_words(text: str) -> str:

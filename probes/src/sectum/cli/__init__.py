@@ -1,0 +1,18 @@
+"""Arguments -> an exit status: the command line `sectum`, which needs the extra `cli`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+EXTRA = ("click", "rich")
+
+
+def main() -> None:
+    """Entry point of `sectum` and `kubectl-sectum`."""
+    if not all(find_spec(name) for name in EXTRA):
+        sys.stderr.write("error: the command line needs click and rich\nnext: pip install 'sectum[cli]'\n")
+        sys.exit(1)
+    from sectum.cli.app import app
+
+    app()

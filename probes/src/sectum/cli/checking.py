@@ -1,0 +1,194 @@
+"""`sectum check`: connects as every principal and says what works. Writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from sectum.actions import Action, AnswerKind, List, Principal, Reply, Verb, WhoAmI
+from sectum.cli import show
+from sectum.cli.loading import FILE, OUTPUT, SECRETS, load, secrets_folder
+from sectum.cli.sentences import WHY, field_of
+from sectum.cli.settings import Settings, Subcommand
+from sectum.cli.signals import interruptible
+from sectum.errors import ScenarioError, SurfaceFault
+from sectum.gate import Gate, Stopped
+from sectum.pipeline import open_clock
+from sectum.ports import Bounds
+from sectum.reach import Reach, credential, named_items
+from sectum.reasons import Reason
+from sectum.scenario import Scenario, Surface
+from sectum.secrets_dir import ReadSecret, secrets_in
+
+_NO_ANSWER = {AnswerKind.UNREACHABLE, AnswerKind.TIMEOUT}
+_REFUSED = {AnswerKind.UNAUTHENTICATED, AnswerKind.DENIED}
+_STEPS = ("credential", "reachable", "identity", "empty")
+
+
+@click.command(cls=Subcommand, short_help="Connect as every user and say what works. Writes nothing.")
+@FILE
+@SECRETS
+@OUTPUT
+@click.pass_obj
+def check(settings: Settings, *, file: str, secrets: Path | None, output: str) -> int:
+    """Connect to every surface as every user and say what works. Writes nothing.
+
+    Exit status 0 if a run could give a verdict everywhere, 11 if not.
+    """
+    loaded = load(file, settings)
+    secret = secrets_in(secrets_folder(secrets, loaded.folder))
+    document = interruptible(
+        lambda: _check(loaded.scenario, secret), first=lambda: None, second=lambda: None, unfinished="stopped"
+    )
+    show.emit(
+        output,
+        settings=settings,
+        document=document,
+        names=[f"{row['surface']}/{row['principal']}" for row in document["principals"] if row["reason"] is None],
+        draw=lambda console, _wide: _draw(console, document),
+    )
+    return 0 if document["ready"] else 11
+
+
+async def _check(scenario: Scenario, secret: ReadSecret) -> dict[str, Any]:
+    keys = _keys(scenario, secret)
+    found = await asyncio.gather(
+        *(_surface(scenario, number, surface, secret) for number, surface in enumerate(scenario.spec.surfaces))
+    )
+    principals = [row for rows in found for row in rows]
+    return {
+        "scenario": scenario.metadata.name,
+        "ready": all(row["reason"] is None for row in principals) and all(key["fix"] is None for key in keys),
+        "keys": keys,
+        "surfaces": [
+            {"surface": each.name, "adapter": each.adapter_name, "verbs": sorted(map(str, each.spec.verbs()))}
+            for each in scenario.spec.surfaces
+        ],
+        "principals": principals,
+    }
+
+
+def _keys(scenario: Scenario, secret: ReadSecret) -> list[dict[str, Any]]:
+    """Can the manifest's key and the signer be opened? Their references are no secrets."""
+
+    def opened(what: str, open_it: Callable[[], str]) -> dict[str, Any]:
+        try:
+            return {"key": what, "reference": open_it(), "fix": None}
+        except ScenarioError as error:
+            return {"key": what, "reference": None, "fix": str(error)}
+
+    return [
+        opened("manifest key", lambda: scenario.spec.manifest.spec.wrapper(secret).reference),
+        opened("signer", lambda: scenario.spec.evidence.spec.signer(secret).keyid),
+    ]
+
+
+async def _surface(scenario: Scenario, number: int, surface: Surface, secret: ReadSecret) -> list[dict[str, Any]]:
+    reach = Reach(surface, Gate(surface.budget, open_clock()), surface.spec.verbs())
+    async with AsyncExitStack() as stack:
+        rows = await asyncio.gather(*(_principal(scenario, reach, who, secret, stack) for who in scenario.principals))
+    for row in rows:
+        if row["reason"] is not None and row["fix"] is None:
+            reason = Reason(row["reason"])
+            field = field_of(reason, number=number, adapter=surface.adapter_name)
+            row["fix"] = f"{WHY[reason].fix}" + (f" ({field})" if field else "")
+    return rows
+
+
+async def _principal(
+    scenario: Scenario, reach: Reach, who: Principal, secret: ReadSecret, stack: AsyncExitStack
+) -> dict[str, Any]:
+    """One user on one surface; each step is True, False, or None where it could not be tried."""
+    row: dict[str, Any] = {"surface": reach.name, "principal": str(who), **dict.fromkeys(_STEPS)}
+
+    def end(reason: Reason | None, *, fix: str | None = None, **steps: bool) -> dict[str, Any]:
+        return {**row, **steps, "reason": str(reason) if reason else None, "fix": fix}
+
+    try:
+        key = credential(reach.surface, who, secret)
+        row["credential"] = True
+        client = reach.surface.spec.session(principal=who, credential=key, bounds=Bounds())
+        reach.sessions[who] = await stack.enter_async_context(client)
+        return await _answers(scenario, reach, who, end)
+    except ScenarioError as error:
+        return end(Reason.DENIED, fix=str(error), credential=False)
+    except UnicodeDecodeError:
+        return end(Reason.DENIED, fix="the credential is not UTF-8 text", credential=False)
+    except SurfaceFault as fault:
+        denied = fault.reason == Reason.DENIED
+        return end(Reason.DENIED if denied else Reason.UNREACHABLE, fix=fault.hint or None, reachable=denied)
+    except Stopped as stop:
+        return end(stop.reason)
+
+
+async def _answers(
+    scenario: Scenario, reach: Reach, who: Principal, end: Callable[..., dict[str, Any]]
+) -> dict[str, Any]:
+    """What whoami and the listing say."""
+    if Verb.WHOAMI not in reach.verbs:
+        return end(Reason.IDENTITY_UNPROVEN, identity=False)
+    reply = await _send(reach, who, WhoAmI())
+    if reply.kind in _NO_ANSWER:
+        return end(Reason.UNREACHABLE, reachable=False)
+    if reply.identity is not True:
+        return end(
+            Reason.DENIED if reply.kind in _REFUSED else Reason.IDENTITY_UNPROVEN, reachable=True, identity=False
+        )
+    if Verb.LIST not in reach.verbs:
+        return end(None, reachable=True, identity=True)
+    reply = await _send(reach, who, List())
+    steps = {"reachable": True, "identity": True}
+    if reply.items is None or reply.kind not in (AnswerKind.ITEMS, AnswerKind.EMPTY):
+        return end(Reason.DENIED if reply.kind in _REFUSED else Reason.ANSWER_FAULT, **steps)
+    named = named_items(scenario, reach.surface, who)
+    empty = all(item.location in named for item in reply.items)
+    return end(None if empty else Reason.NOT_EMPTY, **steps, empty=empty)
+
+
+async def _send(reach: Reach, who: Principal, action: Action) -> Reply:
+    return await reach.gate.send(lambda: reach.sessions[who].perform(action, lambda _text: None))
+
+
+def _draw(console: Console, document: dict[str, Any]) -> None:
+    rows = [
+        [row["surface"], row["principal"], *(_mark(row[step]) for step in _STEPS), _state(row)]
+        for row in document["principals"]
+    ]
+    keys = [[key["key"], _mark(key["fix"] is None), key["reference"] or key["fix"]] for key in document["keys"]]
+    console.print(show.table(["surface", "user", "credential", "reachable", "identity", "empty place", "state"], rows))
+    show.heading(console, "Verbs")
+    show.indented(
+        console,
+        show.table(
+            ["surface", "adapter", "can"],
+            [[e["surface"], e["adapter"], ", ".join(e["verbs"])] for e in document["surfaces"]],
+        ),
+    )
+    show.heading(console, "Keys")
+    show.indented(console, show.table(["key", "", "reference"], keys))
+    fixes = dict.fromkeys(
+        (row["surface"], row["reason"], row["fix"]) for row in document["principals"] if row["reason"]
+    )
+    if fixes:
+        show.heading(console, "What to do")
+    for surface, reason, fix in fixes:
+        show.indented(
+            console, Text.assemble((surface, "bold"), f": {WHY[Reason(reason)].what}"), show.plain(f"  → {fix}")
+        )
+
+
+def _mark(works: bool | None) -> Text:
+    if works is None:
+        return Text("–", style="dim")
+    return Text("✓", style="green") if works else Text("✗", style="bold red")
+
+
+def _state(row: dict[str, Any]) -> Text:
+    return Text("ready", style="green") if row["reason"] is None else Text(row["reason"], style="yellow")

@@ -1,0 +1,151 @@
+"""`sectum plan`: what a run will do, ask and leave behind. Touches nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from sectum import catalog
+from sectum.actions import Verb
+from sectum.cli import scorecard, show
+from sectum.cli.loading import FILE, OUTPUT, load
+from sectum.cli.settings import Settings, Subcommand
+from sectum.plan import COUNTS_AS_COVERED, Plan, make_plan
+from sectum.scenario import Scenario
+
+
+@click.command(cls=Subcommand, short_help="Show what a run will do. Touches nothing.")
+@FILE
+@OUTPUT
+@click.pass_obj
+def plan(settings: Settings, *, file: str, output: str) -> int:
+    """Show the trials, what is not tried and why, and what a run will ask of each surface. Touches nothing."""
+    scenario = load(file, settings).scenario
+    made = make_plan(scenario)
+    document = _document(scenario, made)
+    show.emit(
+        output,
+        settings=settings,
+        document=document,
+        names=["/".join((each["surface"], each["attack"], each["askerKind"])) for each in document["groups"]],
+        draw=lambda console, wide: _draw(console, document, wide=wide),
+    )
+    return 0
+
+
+def _document(scenario: Scenario, made: Plan) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "scenario": scenario.metadata.name,
+        "principals": [str(principal) for principal in scenario.principals],
+        "trials": len(made.trials),
+        "markers": len(made.markers),
+        "groups": _groups(made),
+        "skips": [
+            {**skip.row(), "covered": skip.reason in COUNTS_AS_COVERED or not skip.requested} for skip in made.skips
+        ],
+        "surfaces": [_surface(scenario, totals) for totals in made.totals],
+    }
+    return {**document, "warnings": _warnings(scenario, made, document["surfaces"])}
+
+
+def _groups(made: Plan) -> list[dict[str, Any]]:
+    """Trials by surface, attack and kind of asker."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for trial in made.trials:
+        groups.setdefault(trial.group, []).append(trial.phrasing)
+    return [
+        {
+            "surface": surface,
+            "attack": attack,
+            "askerKind": kind,
+            "trials": len(phrasings),
+            "impact": str(catalog.attacks()[attack].impact),
+            "phrasings": list(dict.fromkeys(phrasings)),
+        }
+        for (surface, attack, kind), phrasings in groups.items()
+    ]
+
+
+def _surface(scenario: Scenario, totals: Any) -> dict[str, Any]:
+    budget = scenario.surface(totals.surface).budget
+    return {
+        "surface": totals.surface,
+        "trials": totals.trials,
+        "requests": totals.requests,
+        "requestsBudget": budget.requests,
+        "writes": totals.writes,
+        "writesBudget": budget.writes,
+        "minutesBudget": budget.minutes,
+        "inFlight": budget.in_flight,
+        "impact": [str(impact) for impact in totals.impact],
+        "residue": list(totals.residue),
+    }
+
+
+def _warnings(scenario: Scenario, made: Plan, surfaces: list[dict[str, Any]]) -> list[str]:
+    """What will keep the run from passing, as far as it can be known."""
+    found = []
+    for number, totals in enumerate(surfaces):
+        for what in ("requests", "writes"):
+            if totals[what] > totals[f"{what}Budget"]:
+                found.append(
+                    f"{totals['surface']}: {totals[what]} {what} are planned and the budget is "
+                    f"{totals[f'{what}Budget']}: raise spec.surfaces[{number}].budget.{what}"
+                )
+    for number, surface in enumerate(scenario.spec.surfaces):
+        if Verb.WHOAMI not in surface.spec.verbs():
+            found.append(
+                f"{surface.name}: every trial will be inconclusive without an identity: "
+                f"add spec.surfaces[{number}].adapter.{surface.adapter_name}.whoami"
+            )
+    for skip in made.skips:
+        if skip.requested and skip.reason not in COUNTS_AS_COVERED:
+            found.append(f"{skip.surface} × {skip.attack}: requested, and will not be covered: {skip.detail}")
+    return found + ([] if made.trials else ["nothing will be tried"])
+
+
+def _draw(console: Console, document: dict[str, Any], *, wide: bool) -> None:
+    users, trials, markers = len(document["principals"]), document["trials"], document["markers"]
+    console.print(show.plain(f"{document['scenario']}: {trials} trials, {users} users, {markers} markers"))
+    console.print()
+    columns = ["surface", "attack", "asked by", "trials", "impact", *(["ways to ask"] if wide else [])]
+    rows = ([*_group(each), *([", ".join(each["phrasings"])] if wide else [])] for each in document["groups"])
+    show.indented(console, show.table(columns, rows, right=["trials"]))
+    show.heading(console, "What each surface is asked")
+    show.indented(console, _totals(document))
+    show.indented(console, show.dim("Retries and further pages of lists come on top."))
+    if document["skips"]:
+        show.heading(console, "Not tried")
+        show.indented(console, scorecard.skip_table(document["skips"]))
+    residue = [(each["surface"], text) for each in document["surfaces"] for text in each["residue"]]
+    if residue:
+        show.heading(console, "What a run leaves behind")
+        show.indented(console, show.table(["surface", "what"], residue))
+    if document["warnings"]:
+        show.heading(console, "Warnings")
+        show.indented(console, *(Text.assemble(("! ", "yellow"), show.plain(each)) for each in document["warnings"]))
+
+
+def _group(group: dict[str, Any]) -> list[show.Cell]:
+    asked = scorecard.asker(group["askerKind"])
+    return [group["surface"], group["attack"], asked, group["trials"], group["impact"]]
+
+
+def _totals(document: dict[str, Any]) -> Any:
+    rows = [
+        [each["surface"], each["trials"], _of(each, "requests"), _of(each, "writes"), ", ".join(each["impact"])]
+        for each in document["surfaces"]
+    ]
+    return show.table(
+        ["surface", "trials", "requests / budget", "writes / budget", "impact"],
+        rows,
+        right=["trials", "requests / budget", "writes / budget"],
+    )
+
+
+def _of(totals: dict[str, Any], what: str) -> Text:
+    over = totals[what] > totals[f"{what}Budget"]
+    return Text(f"{totals[what]} / {totals[f'{what}Budget']}", style="yellow" if over else "")

@@ -1,0 +1,173 @@
+"""run.json -> what a person wants to know at a run's end: verdict, coverage, why not, who saw whose."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from sectum.cli import show
+from sectum.cli.sentences import WHY, WHY_SKIPPED, field_of
+from sectum.plan import SkipReason
+from sectum.reasons import Reason
+
+Run = dict[str, Any]
+
+_TOP = 8
+"""Groups of findings shown unless everything is asked for."""
+
+
+def draw(console: Console, run: Run, *, wide: bool) -> None:
+    """The scorecard."""
+    console.print(_headline(run))
+    console.print()
+    console.print(_cells(run, wide=wide))
+    console.print()
+    console.print(show.dim("Rate: of independent trials (an asker, a marker), with its 95 % Wilson interval."))
+    console.print(show.dim("At most: the largest rate that could still hide behind these trials (95 %)."))
+    _findings(console, run, wide=wide)
+    _existence(console, run)
+    _inconclusive(console, run)
+    _skipped(console, run, wide=wide)
+    _left(console, run, wide=wide)
+
+
+def _headline(run: Run) -> Text:
+    trials = len(run["rows"])
+    seconds = (datetime.fromisoformat(run["ended"]) - datetime.fromisoformat(run["started"])).total_seconds()
+    verdict = show.outcome(run["verdict"])
+    verdict.stylize("bold")
+    facts = [run["scenario"]["name"], f"{trials} trials", f"{len(run['findings'])} findings", f"{seconds:.1f} s"]
+    stopped = Text("   stopped early", style="yellow") if run["cancelled"] else Text("")
+    return Text.assemble(verdict, Text("   " + " · ".join(facts), style="dim"), stopped)
+
+
+def _cells(run: Run, *, wide: bool) -> Any:
+    columns = ["surface", "attack", "asked by", "outcome", "trials", "leaks", "rate", "95 % interval", "at most"]
+    more = ["passed", "inconclusive", "independent", "reasons"] if wide else []
+    rows = (_cell(cell, wide=wide) for cell in run["cells"])
+    numbers = {"trials", "leaks", "rate", "95 % interval", "at most", "passed", "inconclusive", "independent"}
+    return show.table(columns + more, rows, right=numbers)
+
+
+def _cell(cell: dict[str, Any], *, wide: bool) -> list[show.Cell]:
+    names: list[show.Cell] = [cell["surface"], cell["attack"], asker(cell["askerKind"]), show.outcome(cell["outcome"])]
+    reasons = ", ".join(cell["reasons"])
+    if "trials" not in cell:
+        return names + ["–"] * (8 if wide else 5) + ([reasons] if wide else [])
+    hits, trials = cell["independentLeaks"], cell["independent"]
+    low, high = cell["wilson95"]
+    rate = [_percent(hits / trials), f"{_percent(low)} – {_percent(high)}"] if trials else ["–", "–"]
+    numbers: list[show.Cell] = [cell["trials"], cell["leaks"], *rate, _percent(cell["upper95"]) if trials else "–"]
+    more: list[show.Cell] = [cell["passes"], cell["inconclusive"], trials, reasons] if wide else []
+    return names + numbers + more
+
+
+def _percent(rate: float) -> str:
+    return f"{rate * 100:.1f} %"
+
+
+def asker(kind: str) -> str:
+    """A kind of asker, in words."""
+    return {"other-tenant": "another tenant", "same-tenant": "another user"}.get(kind, kind)
+
+
+def _findings(console: Console, run: Run, *, wide: bool) -> None:
+    """One example for each surface, attack, way to ask and kind of asker."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for finding in run["findings"]:
+        key = (finding["surface"], finding["attack"], finding["phrasing"], finding["askerKind"])
+        groups.setdefault(key, []).append(finding)
+    if not groups:
+        return
+    shown = list(groups.values())[: None if wide else _TOP]
+    show.heading(console, "Who saw whose data")
+    show.indented(
+        console,
+        show.table(
+            ["surface", "attack", "how", "for example", "", "findings"], map(_example, shown), right=["findings"]
+        ),
+    )
+    if len(shown) < len(groups):
+        show.indented(console, show.dim(f"{len(groups) - len(shown)} more ways: -o wide, or the pack's report"))
+
+
+def _example(found: list[dict[str, Any]]) -> list[show.Cell]:
+    first = found[0]
+    asker, owner = (f"{first[who]['tenant']}/{first[who]['user']}" for who in ("asker", "owner"))
+    saw = Text.assemble((asker, "bold"), " saw ", (owner, "bold"))
+    return [first["surface"], first["attack"], first["phrasing"], saw, first["kind"], len(found)]
+
+
+def _existence(console: Console, run: Run) -> None:
+    cells = [cell for cell in run["cells"] if cell.get("existenceShows")]
+    if cells:
+        show.heading(console, "Existence shows")
+        for cell in cells:
+            text = f"{cell['surface']} × {cell['attack']}: in {cell['existenceShows']} of {cell['trials']} trials"
+            show.indented(console, show.plain(f"{text} the answer tells an object of others from none at all"))
+
+
+def inconclusive(run: Run) -> Iterator[dict[str, Any]]:
+    """For each surface and reason: how many trials, what it means, the field to look at and what to do."""
+    surfaces = run["scenario"]["snapshot"]["spec"]["surfaces"]
+    numbers = {surface["name"]: number for number, surface in enumerate(surfaces)}
+    adapters = {surface["name"]: next(iter(surface["adapter"])) for surface in surfaces}
+    counts = Counter((row["surface"], row["reason"]) for row in run["rows"] if row["reason"])
+    for (surface, name), trials in counts.items():
+        reason = Reason(name)
+        yield {
+            "surface": surface,
+            "reason": name,
+            "trials": trials,
+            "meaning": WHY[reason].what,
+            "field": field_of(reason, number=numbers[surface], adapter=adapters[surface]),
+            "fix": WHY[reason].fix,
+        }
+
+
+def _inconclusive(console: Console, run: Run) -> None:
+    reasons = list(inconclusive(run))
+    if not reasons:
+        return
+    show.heading(console, "Why inconclusive")
+    for each in reasons:
+        title = Text.assemble((each["surface"], "bold"), f": {each['reason']}, {each['trials']} trials")
+        show.indented(console, title, show.plain(f"  {each['meaning']}"))
+        where = f" ({each['field']})" if each["field"] else ""
+        show.indented(console, show.plain(f"  → {each['fix']}{where}"))
+
+
+def _skipped(console: Console, run: Run, *, wide: bool) -> None:
+    """What was not tried: always if it was asked for, everything if wide."""
+    skips = [skip for skip in run["skips"] if wide or skip["requested"]]
+    if skips:
+        show.heading(console, "Not tried")
+        show.indented(console, skip_table(skips))
+
+
+def skip_table(skips: list[dict[str, Any]]) -> Any:
+    """Skips with their reasons, in words."""
+    rows = ([skip["surface"], skip["attack"], WHY_SKIPPED[SkipReason(skip["reason"])], _detail(skip)] for skip in skips)
+    return show.table(["surface", "attack", "why", "detail"], rows)
+
+
+def _detail(skip: dict[str, Any]) -> str:
+    pairs = f", {skip['pairs']} pairs of asker and owner" if skip["pairs"] else ""
+    return f"{skip['detail']}{pairs}"
+
+
+def _left(console: Console, run: Run, *, wide: bool) -> None:
+    """Documents that could not be removed, and what nobody can remove."""
+    lost = [surface for surface in run["surfaces"] if surface["notRemoved"]]
+    residue = [(surface["name"], text) for surface in run["surfaces"] for text in surface["residue"]] if wide else []
+    if lost or residue:
+        show.heading(console, "Left behind")
+    for surface in lost:
+        show.indented(console, Text(f"{surface['name']}: {surface['notRemoved']} documents", style="yellow"))
+    for name, text in residue:
+        show.indented(console, show.plain(f"{name}: {text}"))

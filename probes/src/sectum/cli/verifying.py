@@ -1,0 +1,118 @@
+"""`sectum verify`: a pack and what its verifier holds -> the numbered checklist."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from sectum.cli import show
+from sectum.cli.loading import OUTPUT
+from sectum.cli.settings import Settings, Subcommand
+from sectum.errors import UsageError
+from sectum.keys.unsafe_local import UnsafeLocalKey
+from sectum.ports import KeyWrapper
+from sectum.verify import Checklist, Mark
+from sectum.verify import verify as check_pack
+
+LOCAL_KEY = "unsafe-local-key:"
+_KEY_BYTES = 32
+_NOT_VERIFIED = 12
+_STYLES = {Mark.DONE: "green", Mark.FAILED: "bold red", Mark.OPEN: "yellow"}
+
+PACK = click.argument("pack", type=click.Path(path_type=Path))
+KEY = click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="PEM|REF",
+    help=f"The signer's public key in PEM; and, for --manifest, {LOCAL_KEY}PATH. Repeatable.",
+)
+OPEN = click.option("--open", "opened", type=click.Path(path_type=Path), metavar="FILE", help="The run's Open record.")
+MANIFEST = click.option("--manifest", type=click.Path(path_type=Path), metavar="SEALED", help="The sealed manifest.")
+UNANCHORED = click.option(
+    "--allow-unanchored",
+    is_flag=True,
+    help="Accept open steps that only a timestamp, a log or an Open record ticks off.",
+)
+
+
+@click.command(cls=Subcommand, short_help="Check an evidence pack offline, step by step.")
+@PACK
+@KEY
+@OPEN
+@MANIFEST
+@UNANCHORED
+@OUTPUT
+@click.pass_obj
+def verify(
+    settings: Settings,
+    *,
+    pack: Path,
+    keys: tuple[str, ...],
+    opened: Path | None,
+    manifest: Path | None,
+    allow_unanchored: bool,
+    output: str,
+) -> int:
+    """Check an evidence pack offline, step by step: ✓ holds, ✗ does not, – nothing given can tell.
+
+    Trust comes from --key, never from the pack. With --manifest and its key it is also proven that the sealed manifest
+    belongs to the pack. Exit status 12 unless verified.
+    """
+    if not pack.exists():
+        raise UsageError(f"{pack}: no such pack; give the zip or its folder")
+    checklist = check_pack(
+        pack,
+        key=_public_key(keys),
+        open_record=_read(opened) if opened else None,
+        manifest=_manifest(manifest, keys),
+        allow_unanchored=allow_unanchored,
+    )
+    show.emit(
+        output,
+        settings=settings,
+        document={"pack": str(pack), **checklist.as_json()},
+        names=[str(pack)] if checklist.verified else [],
+        draw=lambda console, _wide: _draw(console, checklist),
+    )
+    return 0 if checklist.verified else _NOT_VERIFIED
+
+
+def _public_key(keys: tuple[str, ...]) -> bytes | None:
+    paths = [key for key in keys if not key.startswith(LOCAL_KEY)]
+    if len(paths) > 1:
+        raise UsageError(f"one public key verifies a pack, {len(paths)} were given; run verify once for each")
+    return _read(Path(paths[0])) if paths else None
+
+
+def _manifest(sealed: Path | None, keys: tuple[str, ...]) -> tuple[bytes, KeyWrapper] | None:
+    references = [key.removeprefix(LOCAL_KEY) for key in keys if key.startswith(LOCAL_KEY)]
+    if sealed is None and not references:
+        return None
+    if sealed is None or len(references) != 1:
+        raise UsageError(f"--manifest goes with one --key {LOCAL_KEY}PATH; give both")
+    key = _read(Path(references[0]))
+    if len(key) != _KEY_BYTES:
+        raise UsageError(f"{references[0]} is not a key of {_KEY_BYTES} bytes; give the file that the run used")
+    return _read(sealed), UnsafeLocalKey(key)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {os.strerror(error.errno or 0)}") from None
+
+
+def _draw(console: Console, checklist: Checklist) -> None:
+    rows: list[list[Any]] = [
+        [each.number, Text(str(each.mark), style=_STYLES[each.mark]), each.title, each.text] for each in checklist.steps
+    ]
+    console.print(show.table(["#", "", "step", "what was found"], rows, right=["#"]))
+    console.print()
+    console.print(Text(checklist.summary, style="bold green" if checklist.verified else "bold red"))

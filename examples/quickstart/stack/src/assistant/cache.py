@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-import faiss
 import sqlalchemy
 from gptcache import Cache, Config
 from gptcache.adapter import api
@@ -47,8 +46,6 @@ class SemanticCache:
     """All spaces below one directory, opened when first used. GPTCache is not thread-safe, so each has a lock."""
 
     def __init__(self, directory: Path, *, embedder: Embedder, settings: CacheSettings) -> None:
-        # A search takes microseconds; sharing it out among threads takes milliseconds.
-        faiss.omp_set_num_threads(1)
         # Answers are kept for one run of the service only.
         shutil.rmtree(directory, ignore_errors=True)
         self._directory = directory

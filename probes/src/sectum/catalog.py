@@ -18,14 +18,18 @@ Plugin = TypeVar("Plugin", Attack, Adapter, KeyBackend, SignerBackend)
 
 
 class BadPlugin(SectumError):
-    """A file in a plug-in folder defines no plug-in, or one of a name that is taken."""
+    """A file in a plug-in folder cannot be imported, defines no plug-in, or one of a name that is taken."""
 
 
 def found(package: ModuleType, attribute: str, kind: type[Plugin]) -> dict[str, Plugin]:
     """Import every module of `package` and collect its `attribute`; keyed and sorted by the plug-in's name."""
     plugins: dict[str, Plugin] = {}
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda each: each.name):
-        plugin = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), attribute, None)
+        try:
+            plugin = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), attribute, None)
+        except Exception as error:
+            why = type(error).__name__
+            raise BadPlugin(f"{package.__name__}.{module.name} cannot be imported: {why}") from error
         if not isinstance(plugin, kind) or plugin.name in plugins:
             raise BadPlugin(f"{package.__name__}.{module.name} must define {attribute}: {kind.__name__} of a new name")
         plugins[plugin.name] = plugin

@@ -52,7 +52,7 @@ def unb64(text: str) -> bytes:
     """The one spelling that `b64` writes; anything else raises NotCanonical (RFC 4648 section 3.5: no spare bits)."""
     try:
         data = base64.b64decode(text, validate=True)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise NotCanonical("not base64") from error
     if b64(data) != text:
         raise NotCanonical("not canonical base64")

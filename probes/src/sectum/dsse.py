@@ -30,11 +30,14 @@ def open_envelope(
 
     Payload bytes are returned as they were signed and must be parsed as such, never re-serialised.
     """
-    shape = isinstance(value, dict) and set(value) == {"payload", "payloadType", "signatures"}
-    if not shape or value["payloadType"] != payload_type or len(value["signatures"]) != 1:
+    match value:
+        case {"payload": str(), "payloadType": kind, "signatures": [{"keyid": str(), "sig": str()} as signature]}:
+            whole = len(value) == 3 and len(signature) == 2 and kind == payload_type
+        case _:
+            whole = False
+    if not whole:
         raise NotCanonical(f"not a DSSE envelope of {payload_type} with one signature")
-    [signature] = value["signatures"]
-    if set(signature) != {"keyid", "sig"} or (keyid is not None and signature["keyid"] != keyid):
+    if keyid is not None and signature["keyid"] != keyid:
         raise NotCanonical("the envelope names another key")
     payload = unb64(value["payload"])
     if not verify(pae(payload_type, payload), unb64(signature["sig"])):

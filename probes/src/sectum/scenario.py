@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from sectum import catalog
 from sectum.actions import Impact, Principal
+from sectum.codec import canonical
 from sectum.errors import ScenarioError
 from sectum.fields import Name, SecretRef, Strict, Text
 from sectum.ports import AdapterSpec, KeySpec, SignerSpec
@@ -255,10 +256,48 @@ class Scenario(Strict):
         return snapshot
 
 
+MAX_CHARACTERS = 512 * 1024
+MAX_NODES = 100_000
+"""Values in a scenario once its aliases are written out."""
+MAX_DEPTH = 40
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses early what would be slow or mean something else elsewhere: deep nesting, merges, a key twice."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """See yaml.composer.Composer."""
+        if self._depth >= MAX_DEPTH:
+            raise ScenarioError(self._line(self.peek_event().start_mark), "is nested too deep")
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """See yaml.constructor.SafeConstructor; merges multiply (each may merge the one before it many times)."""
+        names = set()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise ScenarioError(self._line(key.start_mark), "has a merge key ('<<')", "write it out")
+            name = key.value if isinstance(key, yaml.ScalarNode) else key
+            if name in names:
+                raise ScenarioError(self._line(key.start_mark), "has a key that was there before", "remove one of them")
+            names.add(name)
+
+    @staticmethod
+    def _line(mark: yaml.Mark) -> str:
+        return f"line {mark.line + 1}, column {mark.column + 1}"
+
+
 def load(text: str) -> Scenario:
     """Parse YAML (one document); raises ScenarioError."""
+    if len(text) > MAX_CHARACTERS:
+        raise ScenarioError("the file", f"has more than {MAX_CHARACTERS} characters", "is it a scenario?")
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
@@ -270,13 +309,31 @@ def load(text: str) -> Scenario:
 
 def parse(document: Any) -> Scenario:
     """A scenario out of JSON types; raises ScenarioError."""
+    _bound(document)
     try:
         scenario = Scenario.model_validate(document)
     except ValidationError as error:
         raise _explained(error) from None
     for problem in _faults(scenario):
         raise problem
+    try:
+        canonical(scenario.snapshot())
+    except ValueError:  # of a number beyond 2^53, say: what cannot be written canonically cannot be signed
+        fix = "write it as a text; whole numbers must be below 2^53"
+        raise ScenarioError("spec", "holds a number that JSON does not carry safely", fix) from None
     return scenario
+
+
+def _bound(document: Any) -> None:
+    """Refuse what grows without measure once its aliases are written out, or what contains itself."""
+    stack, nodes = [(document, 0)], 0
+    while stack:
+        value, depth = stack.pop()
+        nodes += 1
+        if nodes > MAX_NODES or depth > MAX_DEPTH:
+            raise ScenarioError("the file", "is too large or too deep once its aliases are written out")
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        stack += [(part, depth + 1) for part in parts]
 
 
 def _explained(error: ValidationError) -> ScenarioError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import exp, log, log1p, sqrt
 from statistics import NormalDist
 
 _Z95 = NormalDist().inv_cdf(0.975)
@@ -35,9 +35,10 @@ def upper_bound(hits: int, trials: int) -> float:
 
 
 def _at_most(hits: int, trials: int, rate: float) -> float:
-    """P(X <= hits) for X ~ Binomial(trials, rate), summed from the term of zero upwards."""
-    term, total = (1 - rate) ** trials, 0.0
+    """P(X <= hits) for X ~ Binomial(trials, rate), 0 < rate < 1; in logarithms, as (1 - rate)^trials underflows."""
+    term, total = trials * log1p(-rate), 0.0
+    odds = log(rate) - log1p(-rate)
     for count in range(hits + 1):
-        total += term
-        term *= (trials - count) / (count + 1) * rate / (1 - rate)
+        total += exp(term)
+        term += log((trials - count) / (count + 1)) + odds
     return total

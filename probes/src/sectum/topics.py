@@ -25,7 +25,7 @@ _SECOND = _words(
     accordion almond anchor antelope apricot archery bagpipe balloon banjo barley basil beehive beetle bicycle
     biscuit blanket buckwheat butterfly button cabbage camel candle canoe caramel carousel cello cherry chess
     chimney cinnamon clarinet clock coconut compass cricket cucumber curtain dolphin donkey dragonfly drum eagle
-    elephant falcon ferry fiddle flamingo flute fountain garlic ginger giraffe glacier goose grape guitar
+    elephant falcon feather fiddle flamingo flute fountain garlic ginger giraffe glacier goose grape guitar
     hammock harp hedgehog heron honey horseshoe iceberg jasmine jelly kayak kettle kite ladder lantern lentil
     lizard lobster mandolin mango marathon melon mitten monkey moss mushroom mustard nutmeg octopus onion organ
     ostrich otter oyster paddle panther parrot peacock pelican penguin piano pigeon pillow pizza pottery pumpkin
@@ -49,19 +49,31 @@ _THIRD = _words(
 )
 
 
+MOST = 5000
+"""Topics that one call can draw at most; there are hardly more without two words in common."""
+_TRIES_EACH = 100
+
+
 def draw(count: int, *, below: Callable[[int], int]) -> list[str]:
     """`count` topics of three words such as 'copper kettle festival', distinct from each other.
 
     No two of one call share two of their words: a semantic cache must not take one for a paraphrase of the other.
+    Raises ValueError for more than MOST, or if `below` yields the same again and again.
     """
+    if count > MOST:
+        raise ValueError(f"at most {MOST} topics can be told apart")
     drawn: list[str] = []
     used: set[tuple[str, str]] = set()
-    while len(drawn) < count:
+    for _ in range(count * _TRIES_EACH):
+        if len(drawn) == count:
+            break
         topic = " ".join(words[below(len(words))] for words in (_FIRST, _SECOND, _THIRD))
         pairs = _word_pairs(topic)
         if used.isdisjoint(pairs):
             drawn.append(topic)
             used |= set(pairs)
+    if len(drawn) < count:
+        raise ValueError("the source of randomness repeats itself")
     return drawn
 
 

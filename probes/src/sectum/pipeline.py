@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
@@ -82,6 +83,8 @@ class Job:
     manifest: Manifest = field(repr=False)
     data_key: bytes = field(repr=False)
     sealed: bytes = field(repr=False)
+    clear: dict[str, Any] = field(init=False)
+    """The sealed manifest's clear header."""
     started: str = field(default_factory=timestamp)
     reaches: list[Reach] = field(default_factory=list)
     planted: dict[str, Planted] = field(default_factory=dict)
@@ -90,6 +93,9 @@ class Job:
     spent: dict[str, Gate] = field(default_factory=dict)
     chains: dict[str, tuple[int, str | None]] = field(default_factory=dict)
     cancelled: bool = False
+
+    def __post_init__(self) -> None:
+        self.clear = header(self.sealed)
 
     def markers(self) -> dict[str, Marker]:
         """Markers and decoys by id."""
@@ -102,7 +108,7 @@ class Job:
 
 def open_clock() -> Clock:
     """The real one."""
-    return Clock(now=asyncio.get_running_loop().time, sleep=asyncio.sleep)
+    return Clock(now=asyncio.get_running_loop().time, busy=time.thread_time, sleep=asyncio.sleep)
 
 
 async def run(scenario: Scenario, *, secret: ReadSecret, store: Store, observe: Observe) -> Ended:
@@ -163,7 +169,7 @@ async def prepare(scenario: Scenario, *, secret: ReadSecret, store: Store, obser
 
 async def open_run(job: Job, signer: Signer) -> str:
     """Store the Open record before the first write; returns its name in the store."""
-    clear = header(job.sealed)
+    clear = job.clear
     snapshot = job.scenario.snapshot()
 
     def record(sequence: int, previous: str | None) -> bytes:
@@ -272,10 +278,10 @@ def _world(job: Job, index: Index) -> World:
         planted = job.planted[reach.name]
         world.locations |= planted.locations
         world.faults |= planted.faults
-        for marker, location in planted.locations.items():
-            world.known.setdefault(markers[marker].spec.owner, set()).add(location)
+        world.planted |= {location: marker for marker, location in planted.locations.items()}
         for principal in job.scenario.principals:
-            world.known.setdefault(principal, set()).update(named_items(job.scenario, reach.surface, principal))
+            named = world.named.get(principal, frozenset())
+            world.named[principal] = named | named_items(job.scenario, reach.surface, principal)
     return world
 
 
@@ -328,7 +334,7 @@ async def _record(job: Job, surface: str, kind: RecordKind, body: dict[str, Any]
     number, previous = job.chains.get(surface, (0, None))
     record = Record(
         run=job.run,
-        manifest=job.manifest.salted_hash(),
+        manifest=job.clear["hash"],
         stage="probe",
         surface=surface,
         attempt=_ATTEMPT,
@@ -399,7 +405,7 @@ async def _document(job: Job, records: list[tuple[Record, bytes]], opened: str) 
     """run.json."""
     results = {record.surface: record.body for record, _ in records if record.kind == RecordKind.RESULT}
     snapshot = job.scenario.snapshot()
-    clear = header(job.sealed)
+    clear = job.clear
     open_data = await job.store.read(opened)
     rows = [row for surface in job.scenario.spec.surfaces for row in results[surface.name]["rows"]]
     planted = {marker for each in job.planted.values() for marker in each.locations}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -57,6 +57,13 @@ class Trial:
     phrasing: str
     index: int
     sends_marker: bool
+    slot: str = field(init=False)
+    """First 128 bits of SHA-256 over the canonical array of the scenario's names, in hex."""
+
+    def __post_init__(self) -> None:
+        names = [self.surface, self.attack, self.asker.tenant, self.asker.user, self.owner.tenant, self.owner.user]
+        digest = hashlib.sha256(canonical([*names, str(self.kind), self.phrasing, self.index])).hexdigest()
+        object.__setattr__(self, "slot", digest[:32])
 
     @property
     def marker(self) -> MarkerSpec:
@@ -67,12 +74,6 @@ class Trial:
     def decoy(self) -> MarkerSpec:
         """The marker of the decoy arm, never planted."""
         return MarkerSpec(self.surface, DECOY, self.kind, self.index)
-
-    @property
-    def slot(self) -> str:
-        """First 128 bits of SHA-256 over the canonical array of the scenario's names, in hex."""
-        names = [self.surface, self.attack, self.asker.tenant, self.asker.user, self.owner.tenant, self.owner.user]
-        return hashlib.sha256(canonical([*names, str(self.kind), self.phrasing, self.index])).hexdigest()[:32]
 
     @property
     def group(self) -> tuple[str, str, str]:

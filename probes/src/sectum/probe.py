@@ -53,10 +53,14 @@ class World:
     """Marker id -> where it is; decoys: where nothing ever was."""
     faults: dict[str, Reason] = field(default_factory=dict)
     """Marker id -> why it cannot be looked for."""
-    known: dict[Principal, set[str]] = field(default_factory=dict, repr=False)
-    """Principal -> locations that he may find: his own, and what the scenario names."""
+    planted: dict[str, str] = field(default_factory=dict, repr=False)
+    """Location -> marker planted there."""
+    named: dict[Principal, frozenset[str]] = field(default_factory=dict, repr=False)
+    """Principal -> locations that the scenario says he may find."""
     sent: dict[Principal, set[str]] = field(default_factory=dict)
     """Principal -> markers of which he sent some form after planting; seeing them again proves nothing."""
+    reported: set[tuple[str, str, Principal, str]] = field(default_factory=set)
+    """Surface, attack, asker and marker of every sighting that has its Leak record."""
     shared: Shared = lambda _surface, _asker, _owner: False
     """Does the scenario declare that an asker may see an owner's data on a surface?"""
     on_leak: Callable[[str, Row], Awaitable[None]] | None = None
@@ -100,7 +104,6 @@ class ArmPlay:
         self._asker = trial.owner if arm.by_owner else trial.asker
         self._reader = world.index.reader()
         self._seen: dict[str, dict[str, Any]] = {}
-        self._reported = False
         self.log: dict[str, Any] = {
             "arm": str(arm),
             "asker": asdict(self._asker),
@@ -160,19 +163,28 @@ class ArmPlay:
 
     def _is_unknown(self, location: str, text: str) -> bool:
         """Is it an item that neither this run planted for the asker nor the scenario names?"""
-        if location in self._world.known.get(self._asker, set()):
+        marker = self._world.planted.get(location)
+        if marker is not None:
+            # Another's document is no unknown once its marker was seen: that is a sighting, and judged as such.
+            return self._world.markers[marker].spec.owner != self._asker and marker not in self._seen
+        if location in self._world.named.get(self._asker, frozenset()):
             return False
         reader = self._world.index.reader()
         reader.feed(text)
         return not reader.end_answer()  # with a marker in it, it is the asker's own or a sighting: judged as such
 
     async def _report(self) -> None:
-        """A foreign marker was seen: read the identity again on this client, and store the sighting at once."""
-        owners = {self._world.markers[each].spec.owner for each in self._seen} - {self._asker, DECOY}
-        shared = self._world.shared
-        if self._reported or all(shared(self._reach.name, self._asker, owner) for owner in owners):
+        """A new foreign marker was seen: read the identity again on this client, and store the sighting at once."""
+        shared, surface = self._world.shared, self._reach.name
+        fresh = set()
+        for marker in self._seen:
+            owner = self._world.markers[marker].spec.owner
+            if owner not in (self._asker, DECOY) and not shared(surface, self._asker, owner):
+                fresh.add((surface, self._trial.attack, self._asker, marker))
+        fresh -= self._world.reported
+        if not fresh:
             return
-        self._reported = True
+        self._world.reported |= fresh
         if self._reach.identified[self._asker] and await identify(self._reach, self._asker):
             self.log["identity"] = "proven"
         if self._world.on_leak is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -46,7 +46,8 @@ class Record:
 
 def sign_record(record: Record, run_key: Ed25519PrivateKey) -> bytes:
     """A DSSE envelope in canonical JSON, signed by the run's key."""
-    payload = canonical({**asdict(record), "kind": str(record.kind)})
+    values = {each.name: getattr(record, each.name) for each in fields(record)}
+    payload = canonical({**values, "kind": str(record.kind)})
     keyid = run_key_id(b64(run_key.public_key().public_bytes_raw()))
     return canonical(dsse.envelope(RECORD_TYPE, payload, sign=run_key.sign, keyid=keyid))
 
@@ -55,8 +56,8 @@ def read_record(data: bytes, public_key: str) -> Record:
     """The record, if the run's key signed it; raises NotCanonical."""
     verify = verify_with_run_key(public_key)
     payload = dsse.open_envelope(parse(data), payload_type=RECORD_TYPE, verify=verify, keyid=run_key_id(public_key))
-    fields = parse(payload)
-    return Record(**{**fields, "kind": RecordKind(fields["kind"])})
+    values = parse(payload)
+    return Record(**{**values, "kind": RecordKind(values["kind"])})
 
 
 def run_key_id(public_key: str) -> str:

@@ -140,12 +140,13 @@ def fold(text: str) -> bytes:
 
 
 _KEPT: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_LEFT_OUT: Final = bytes(set(range(256)) - set(_KEPT))
+_BARRIER: Final = b"\x1d"  # between pieces that did not stand next to one another; ASCII's group separator
+_LEFT_OUT: Final = bytes(set(range(256)) - set(_KEPT + _BARRIER))
 _PLAIN: Final = bytes(range(256)).lower().translate(bytes.maketrans(b"oil", b"011"))
 
 
 def skeleton(folded: bytes) -> bytes:
-    """Leave of a folded text what no re-spelling changes: digits and lower-case letters, with o, i, l as 0, 1, 1."""
+    """Leave of a folded text what no re-spelling changes: digits and small letters, with o, i, l as 0, 1, 1."""
     return folded.translate(_PLAIN, _LEFT_OUT)
 
 
@@ -176,7 +177,7 @@ def _around(found: Iterable[re.Match[bytes]], text: bytes) -> bytes:
             spans[-1][1] = match.end() + REACH
         else:
             spans.append([max(0, match.start() - REACH), match.end() + REACH])
-    return b"\n".join(text[start:stop] for start, stop in spans)
+    return _BARRIER.join(text[start:stop] for start, stop in spans)
 
 
 _URL = re.compile(rb"%[0-9A-Fa-f]{2}")
@@ -240,13 +241,13 @@ def _unhex(folded: bytes) -> bytes:
     runs = [folded[start:stop] for start, stop in _runs(folded.translate(_HEX), 2 * SHORTEST)]
     if not runs:
         return b""
-    even = b"0a".join(run[: len(run) & ~1] for run in runs)
-    odd = b"0a".join(run[1 : len(run) - 1 + len(run) % 2] for run in runs)
-    return _legible(unhexlify(even + b"0a" + odd))
+    even = (run[: len(run) & ~1] for run in runs)
+    odd = (run[1 : len(run) - 1 + len(run) % 2] for run in runs)
+    return _legible(unhexlify(b"00".join(chain(even, odd))))
 
 
 _TEXT: Final = _members(
-    _KEPT + b" %\\+/=_-",
+    _KEPT + b" %\\+/=_-,.&'\n",
     bytes((0xC2, 0xC9, *range(0xCD, 0xD7))),  # first bytes of two: soft hyphen, homoglyphs
     b"\xe2\xe3\xef",  # first bytes of three: zero-width, wide
     bytes(range(0x80, 0xC0)),
@@ -257,7 +258,7 @@ _ONLY_TEXT: Final = bytes((0, 1, 0, 0, 0)) + bytes(251)
 def _legible(decoded: bytes) -> bytes:
     """Keep the runs that could be text of a form, which leaves next to nothing of what was no encoding."""
     classes = decoded.translate(_TEXT).replace(b"\2\4", b"\1\1").replace(b"\3\4\4", b"\1\1\1").translate(_ONLY_TEXT)
-    kept = b"\n".join(decoded[start:stop] for start, stop in _runs(classes, SHORTEST))
+    kept = _BARRIER.join(decoded[start:stop] for start, stop in _runs(classes, SHORTEST))
     return fold(kept.decode("utf-8", "ignore"))
 
 
@@ -276,7 +277,7 @@ def _unbase64(runs: bytes) -> bytes:
         return b""
     letters = runs.translate(_STANDARD, b"=") + b"AAA"
     decoded = (a2b_base64(letters[skip : len(letters) - (len(letters) - skip) % 4]) for skip in range(4))
-    return _legible(b"\n".join(decoded))
+    return _legible(b"\0".join(decoded))
 
 
 # base64 whose case was changed cannot be decoded in general. Where it holds letters, digits, spaces and punctuation of
@@ -312,7 +313,8 @@ def undo_cased_base64(runs: bytes) -> bytes:
     letters = runs.translate(_CASELESS) + b"==="
     for letter, mark in _MARKED.items():
         letters = letters.replace(letter + b"=", mark + b"=")
-    as_lower, as_capital = [], []
+    as_lower: list[bytes] = []
+    as_capital: list[bytes] = []
     for skip in range(4):
         quads = letters[skip : len(letters) - (len(letters) - skip) % 4]
         restored = bytearray(len(quads))
@@ -324,4 +326,6 @@ def undo_cased_base64(runs: bytes) -> bytes:
             as_lower.append(decoded[first:stop])
             capital = bytes((decoded[first] - _TO_CAPITAL,)) if first % 3 == 2 else decoded[first : first + 1]
             as_capital.append(capital + decoded[first + 1 : stop])
-    return b"\n".join(chain(as_lower, as_capital))
+        as_lower.append(_BARRIER)
+        as_capital.append(_BARRIER)
+    return b" ".join(chain(as_lower, as_capital))

@@ -16,7 +16,7 @@ Below = Callable[[int], int]
 """Draws a uniform integer of [0, n)."""
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-"""Crockford's base 32 in lower case: o, i and l, to be read as 0, 1 and 1, and u are missing, so folding loses nothing."""
+"""Crockford's base 32 in lower case, without o, i and l (read as 0, 1 and 1) and u: folding loses nothing."""
 
 _FRONTS = """
     Thorn Ash Bram Cald Dray Elm Fern Garn Hazel Ivel Jarro Kest Lang Marl Nether Oak Pem Quarn Red Sel Tam Ulver

@@ -120,9 +120,8 @@ class Index:
         """Add the parts that a folded text carries to `seen`; return how many characters that took."""
         places = 0
         for form, reading in _readings(block):
-            letters = forms.skeleton(reading)
-            places += len(letters)
-            for (marker, direction, _), found in self._chains(letters).items():
+            places += len(reading)
+            for (marker, direction, _), found in self._chains(forms.skeleton(reading)).items():
                 here = seen.setdefault(marker, {})
                 for part in _joined(sorted(found), self._widths[marker]):
                     here.setdefault(part, form if direction == _FORWARD else (*form, "reversal"))
@@ -186,7 +185,7 @@ class Reader:
 
     @property
     def places(self) -> int:
-        """Characters scanned for the answer so far, each reading of the text counted: a measure of the work."""
+        """Characters scanned for the answer so far, those of each reading of it counted: a measure of the work."""
         return self._places
 
     def feed(self, chunk: bytes | str) -> None:
@@ -219,14 +218,14 @@ def _readings(folded: bytes) -> Iterator[tuple[Form, bytes]]:
     """Read a text as it is, and as one encoding, or one within another, of something: at most 50 times its length."""
     yield (), folded
     runs = forms.base64_runs(folded)
-    if restored := forms.undo_cased_base64(runs):
-        yield ("case", "base64"), restored
     for outer, decoded in forms.undo(folded, runs):
         yield (outer,), decoded
         for inner, twice in forms.undo(decoded):
             yield (outer, inner), twice
     for inner, decoded in forms.undo(folded[::-1], runs[::-1]):
         yield ("reversal", inner), decoded
+    if restored := forms.undo_cased_base64(runs):
+        yield ("case", "base64"), restored
 
 
 def _add_windows(table: dict[str, list[_Entry]], marker: int, spelt: list[str], width: int) -> None:

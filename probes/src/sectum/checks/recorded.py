@@ -1,0 +1,123 @@
+"""Stage records -> are they whole and the run's own, and does run.json say what they say? (step 8)"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sectum import document, dsse, records
+from sectum.checks.case import Case, Failed, Undecided
+from sectum.checks.planned import Anchor, anchors
+from sectum.codec import NotCanonical, canonical, parse, sha256
+from sectum.errors import NotVerified
+from sectum.pack import RECORDS
+from sectum.plan import PLANNED_FIELDS
+from sectum.sign import is_envelope
+
+
+def stage_records(case: Case) -> str:
+    """8: every stage record is signed by the run's key, in a chain without a gap, and run.json says what they say."""
+    run = case.run
+    chains = _chains(case)
+    stated = [{name: value for name, value in row.items() if name not in ("outcome", "reason")} for row in run["rows"]]
+    surfaces = [each["name"] for each in run["scenario"]["snapshot"]["spec"]["surfaces"]]
+    if sorted(chains) != sorted(surfaces) or [each["name"] for each in run["surfaces"]] != surfaces:
+        raise Failed("surfaces with records, of the scenario and of run.json are not the same")
+    recorded: list[dict[str, Any]] = []
+    for surface in surfaces:
+        recorded += chains[surface][-1]["body"]["rows"]
+        _spent(next(each for each in run["surfaces"] if each["name"] == surface), chains[surface][-1]["body"])
+    if canonical(recorded) != canonical(stated):
+        raise Failed(_first_difference(recorded, stated))
+    rows = {row["slot"]: row for row in stated}
+    leaks = [each["body"] for chain in chains.values() for each in chain if each["kind"] == "leak"]
+    for leak in leaks:
+        if (
+            leak["row"]["slot"] != leak["slot"]
+            or leak["slot"] not in rows
+            or not _lives_on(leak["row"], rows[leak["slot"]])
+        ):
+            raise Failed(f"slot {leak['slot']}: what its Leak record saw is gone from its row")
+    count = sum(map(len, chains.values()))
+    said = f"{count} signed by the run's key, {len(leaks)} Leak records among them, the same rows as run.json"
+    if not list(_anchors_of_key(case)):
+        raise Undecided(f"{said}; but nothing given vouches for the run's key")
+    return said
+
+
+def _anchors_of_key(case: Case) -> Iterator[Anchor]:
+    for anchor in anchors(case):
+        if anchor.manifest["publicKey"] != case.run["manifest"]["publicKey"]:
+            raise Failed(f"signed by a key that {anchor.name} does not name")
+        yield anchor
+
+
+def _chains(case: Case) -> dict[str, list[dict[str, Any]]]:
+    """Surface -> its records in order: start first, result last and once, each naming the one before it."""
+    run, public_key = case.run, case.run["manifest"]["publicKey"]
+    chains: dict[str, list[dict[str, Any]]] = {}
+    last: dict[str, str | None] = {}
+    for name in sorted(each for each in case.members if each.startswith(RECORDS)):
+        data = case.members[name]
+        record = _record(data, public_key, name)
+        if (record["run"], record["manifest"]) != (run["run"], run["manifest"]["hash"]):
+            raise Failed(f"{name} is of another run")
+        if name != RECORDS + records.Record(**record).name:
+            raise Failed(f"{name} is not the name that its record has")
+        chain = chains.setdefault(record["surface"], [])
+        closed = bool(chain) and chain[-1]["kind"] == "result"
+        if record["number"] != len(chain) or record["previous"] != last.get(record["surface"]) or closed:
+            raise Failed(f"{name} does not follow the record before it: one is missing or there is one too many")
+        if (record["kind"] == "start") != (not chain):
+            raise Failed(f"{name}: a chain begins with its one start record")
+        chain.append(record)
+        last[record["surface"]] = sha256(data)
+    if any(chain[-1]["kind"] != "result" for chain in chains.values()):
+        raise Failed("a surface has no result record: the last one is missing")
+    return chains
+
+
+def _record(data: bytes, public_key: str, name: str) -> dict[str, Any]:
+    try:
+        envelope = parse(data)
+        if not is_envelope(envelope):
+            raise NotCanonical("no envelope")
+        check = records.verify_with_run_key(public_key)
+        keyid = records.run_key_id(public_key)
+        payload = dsse.open_envelope(envelope, payload_type=records.RECORD_TYPE, verify=check, keyid=keyid)
+        return document.read_record_payload(payload)
+    except NotCanonical:
+        raise Failed(f"{name} is not signed by the run's key") from None
+    except NotVerified as error:
+        raise Failed(f"{name}: {error}") from None
+
+
+def _spent(stated: Mapping[str, Any], recorded: Mapping[str, Any]) -> None:
+    """What a surface's row says of its probe; cleaning up adds to requests and writes."""
+    same = all(stated[name] == recorded[name] for name in ("fault", "tokens"))
+    if not same or any(stated[name] < recorded[name] for name in ("requests", "writes")):
+        raise Failed(f"surface {stated['name']}: fault or counts are not what its result record says")
+
+
+def _first_difference(recorded: list[dict[str, Any]], stated: list[dict[str, Any]]) -> str:
+    slots = [row["slot"] for row in stated]
+    for place, row in enumerate(recorded):
+        if row["slot"] not in slots:
+            return f"slot {row['slot']}: recorded, but no row of run.json"
+        if place < len(stated) and stated[place]["slot"] == row["slot"] and stated[place] != row:
+            return f"slot {row['slot']}: its row is not the one that was recorded"
+    return f"{len(stated)} rows in run.json, {len(recorded)} recorded, or in another order"
+
+
+def _lives_on(early: Mapping[str, Any], late: Mapping[str, Any]) -> bool:
+    """Does the final row still show all that the Leak record's row had seen?"""
+    if any(early[name] != late[name] for name in PLANNED_FIELDS) or len(early["arms"]) > len(late["arms"]):
+        return False
+    return all(
+        then["arm"] == now["arm"]
+        and then["asker"] == now["asker"]
+        and then["answers"] == now["answers"][: len(then["answers"])]
+        and all(seen in now["seen"] for seen in then["seen"])
+        and (then["identity"] == "unproven" or now["identity"] == "proven")
+        for then, now in zip(early["arms"], late["arms"], strict=False)
+    )

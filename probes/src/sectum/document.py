@@ -1,0 +1,294 @@
+"""The bytes of run.json -> JSON known to have the shape of docs/pack-format.md, or a NotVerified that says where.
+
+A pack comes from whoever hands it over: types, lengths, spellings and enumerations are checked before anything is done
+with a value. What values mean together is for `checks`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from sectum.actions import AnswerKind
+from sectum.codec import NotCanonical, canonical, parse
+from sectum.errors import NotVerified
+from sectum.fields import Name
+from sectum.finding import Outcome
+from sectum.markers import Kind
+from sectum.plan import SkipReason
+from sectum.ports import Arm
+from sectum.reasons import Reason
+from sectum.scenario import SurfaceKind
+
+SCHEMA = "sectum.ai/run/v1"
+
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Slot = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
+Time = Annotated[str, Field(pattern=r"^20\d{2}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d\.\d{3}Z$")]
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+!_-]{0,63}$")]
+MarkerId = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}/([a-z][a-z0-9-]{0,39}/[a-z][a-z0-9-]{0,39}|-/decoy)/[a-z]+/\d{1,3}$")
+]
+Word = Annotated[str, Field(pattern=r"^[!-~]{1,200}$")]
+Line = Annotated[str, Field(min_length=1, max_length=2048)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class _Who(_Part):
+    tenant: Annotated[str, Field(pattern=r"^(-|[a-z][a-z0-9-]{0,39})$")]
+    user: Name
+
+
+class _Party(BaseModel):
+    tenant: Name
+    user: Name | None = None
+
+
+class _Sharing(BaseModel):
+    surface: Name
+    owner: _Party
+    with_: Annotated[_Party, Field(alias="with")]
+
+
+class _Named(BaseModel):
+    name: Name
+
+
+class _Tenant(_Named):
+    users: Annotated[list[_Named], Field(min_length=1)]
+
+
+class _Surface(_Named):
+    kind: SurfaceKind
+
+
+class _Spec(BaseModel):
+    """Only what this version reads; the snapshot's digest covers all of it."""
+
+    tenants: Annotated[list[_Tenant], Field(min_length=1)]
+    surfaces: Annotated[list[_Surface], Field(min_length=1)]
+    sharing: list[_Sharing] = []
+
+
+class _Snapshot(BaseModel):
+    metadata: _Named
+    spec: _Spec
+
+
+class _Scenario(_Part):
+    name: Name
+    digest: Hex
+    snapshot: _Snapshot
+
+
+class _Open(_Part):
+    sequence: Annotated[int, Field(ge=1, le=10**9)]
+    digest: Hex
+
+
+class _Manifest(_Part):
+    root: Hex
+    hash: Hex
+    key: Word
+    public_key: Key
+
+
+class _Plan(_Part):
+    root: Hex
+    trials: Count
+
+
+class _Decoy(_Part):
+    id: MarkerId
+    surface: Name
+    owner: _Who
+    kind: Kind
+    commitment: Hex
+
+
+class _Marker(_Decoy):
+    planted: bool
+
+
+class _Seen(_Part):
+    marker: MarkerId
+    bits: Annotated[int, Field(ge=0, le=4096)]
+    form: Annotated[str, Field(pattern=r"^[!-~]{0,200}$")]
+    split: bool
+
+
+class _Arm(_Part):
+    arm: Arm
+    asker: _Who
+    started: Time
+    ended: Time
+    answers: list[AnswerKind]
+    seen: list[_Seen]
+    sent: list[MarkerId]
+    unknown: Count
+    identity: Literal["proven", "unproven"]
+
+
+class _Planned(_Part):
+    slot: Slot
+    surface: Name
+    attack: Name
+    asker: _Who
+    owner: _Who
+    marker: MarkerId
+    decoy: MarkerId
+    kind: Kind
+    phrasing: Word
+    index: Count
+    content_findings: bool
+    attempt: Literal[1]
+    fault: Reason | None
+    arms: Annotated[list[_Arm], Field(max_length=4)]
+
+
+class _Row(_Planned):
+    outcome: Outcome
+    reason: Reason | None
+
+
+class _Skip(_Part):
+    surface: Name
+    attack: Name
+    reason: SkipReason
+    detail: Line
+    requested: bool
+    pairs: Count
+
+
+class _SurfaceRow(_Part):
+    name: Name
+    kind: SurfaceKind
+    adapter: Word
+    fault: Reason | None
+    requests: Count
+    writes: Count
+    tokens: Count
+    planted: Count
+    removed: Count
+    not_removed: Count
+    residue: list[Line]
+
+
+class _Run(_Part):
+    schema_: Annotated[Literal["sectum.ai/run/v1"], Field(alias="schema")]
+    run: RunId
+    origin: Literal["local"]
+    scenario: _Scenario
+    versions: dict[Name, Version]
+    started: Time
+    ended: Time
+    cancelled: bool
+    open: _Open
+    manifest: _Manifest
+    plan: _Plan
+    markers: list[_Marker]
+    decoys: list[_Decoy]
+    rows: list[_Row]
+    skips: list[_Skip]
+    surfaces: list[_SurfaceRow]
+    # Compared as a whole with what is derived from the rest, so not shaped here.
+    findings: list[dict[str, Any]]
+    cells: list[dict[str, Any]]
+    verdict: Literal["Leak", "Inconclusive", "Pass"]
+
+
+class _OpenScenario(_Part):
+    name: Name
+    digest: Hex
+
+
+class _OpenBody(_Part):
+    schema_: Annotated[Literal["sectum.ai/open/v1"], Field(alias="schema")]
+    run: RunId
+    at: Time
+    scenario: _OpenScenario
+    plan: _Plan
+    manifest: _Manifest
+    sequence: Annotated[int, Field(ge=1)]
+    previous: Hex | None
+
+
+class _ResultBody(_Part):
+    rows: list[_Planned]
+    fault: Reason | None
+    requests: Count
+    writes: Count
+    tokens: Count
+
+
+class _LeakBody(_Part):
+    slot: Slot
+    row: _Planned
+
+
+class _StartBody(_Part):
+    trials: Count
+
+
+class _RecordHead(_Part):
+    run: RunId
+    manifest: Hex
+    stage: Literal["probe"]
+    surface: Name
+    attempt: Literal[1]
+    kind: Literal["start", "leak", "result"]
+    number: Count
+    previous: Hex | None
+    body: dict[str, Any]
+
+
+_BODIES: dict[str, type[_Part]] = {"start": _StartBody, "leak": _LeakBody, "result": _ResultBody}
+
+
+def read_run(data: bytes) -> dict[str, Any]:
+    """run.json as JSON types; raises NotVerified."""
+    return _shaped(data, _Run, "run.json")
+
+
+def read_open(data: bytes) -> dict[str, Any]:
+    """An Open record's body; raises NotVerified."""
+    return _shaped(data, _OpenBody, "the Open record")
+
+
+def read_record_payload(data: bytes) -> dict[str, Any]:
+    """A stage record's payload with the body that its kind has; raises NotVerified."""
+    value = _shaped(data, _RecordHead, "the record")
+    _shape(canonical(value["body"]), _BODIES[value["kind"]], "the record's body")
+    return value
+
+
+def _shaped(data: bytes, model: type[BaseModel], what: str) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = parse(data)
+    except NotCanonical:
+        raise NotVerified(f"{what} is not canonical JSON (RFC 8785)") from None
+    _shape(data, model, what)
+    return value
+
+
+def _shape(data: bytes, model: type[BaseModel], what: str) -> None:
+    try:
+        model.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) if _printable(part) else "?" for part in first["loc"]) or "the whole"
+        raise NotVerified(f"{what} is not of the known shape at {place} ({first['type']})") from None
+
+
+def _printable(part: int | str) -> bool:
+    """The pack's own spelling of a key may be anything: it is shown only where it is plain."""
+    return isinstance(part, int) or bool(re.fullmatch(r"[A-Za-z0-9_-]{1,40}", part))

@@ -1,0 +1,313 @@
+"""Sample runs for tests: the parts of a pack as the pipeline makes them, without a system under test.
+
+Everything but signatures and seals is drawn from a fixed seed, so a sample's run.json is the same each time.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from typing import Any
+
+import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sectum import pack, series, sign
+from sectum.codec import canonical, digest, sha256
+from sectum.keys.unsafe_local import UnsafeLocalKey
+from sectum.manifest import Manifest, draw_manifest, seal
+from sectum.plan import Plan, Trial, make_plan, planned_root
+from sectum.ports import Arm
+from sectum.records import Record, RecordKind, sign_record
+from sectum.scenario import Scenario, load
+from sectum.signers.ec_key import EcKeySigner
+from sectum.verdict import derive
+
+Row = dict[str, Any]
+RUN_ID = "01976f3a-5c00-7abc-8def-0123456789ab"
+STARTED, ENDED = "2026-11-24T03:04:05.678Z", "2026-11-24T03:05:17.012Z"
+
+_VERBS = {
+    "api": "whoami write fetch list delete",
+    "vector-db": "whoami write fetch search delete",
+    "rag-pipeline": "whoami write ask",
+    "semantic-cache": "whoami write askCached delete",
+}
+_REQUESTS: dict[str, Any] = {
+    "whoami": {"request": {"path": "/me"}, "expect": {"$.tenant": "{tenant}", "$.user": "{user}"}},
+    "write": {"request": {"method": "POST", "path": "/documents", "json": {"text": "{text}"}}, "location": "$.id"},
+    "fetch": {"request": {"path": "/documents/{location}"}},
+    "list": {"request": {"path": "/documents"}, "items": "$.items[*]"},
+    "search": {"request": {"path": "/search", "query": {"q": "{query}"}}, "items": "$.items[*]"},
+    "ask": {"request": {"method": "POST", "path": "/ask", "json": {"q": "{question}"}}},
+    "askCached": {"request": {"method": "POST", "path": "/chat", "json": {"q": "{question}"}}},
+    "delete": {"request": {"method": "DELETE", "path": "/documents/{location}"}},
+}
+
+
+def scenario(
+    *,
+    tenants: dict[str, list[str]] | None = None,
+    kinds: Iterable[str] = ("api", "semantic-cache"),
+    **spec: Any,
+) -> Scenario:
+    """A scenario with one surface of each kind, named after it; `spec` adds or replaces parts of its spec."""
+    return load(yaml.safe_dump(document(tenants=tenants, kinds=kinds, **spec)))
+
+
+def document(
+    *,
+    tenants: dict[str, list[str]] | None = None,
+    kinds: Iterable[str] = ("api", "semantic-cache"),
+    **spec: Any,
+) -> dict[str, Any]:
+    """The same as JSON types."""
+    people = tenants or {"acme": ["alice", "amir"], "globex": ["bob"]}
+    return {
+        "apiVersion": "sectum.ai/v1alpha1",
+        "kind": "IsolationScenario",
+        "metadata": {"name": "sample"},
+        "spec": {
+            "tenants": [{"name": name, "users": [{"name": user} for user in users]} for name, users in people.items()],
+            "surfaces": [_surface(kind) for kind in kinds],
+            "manifest": {"key": {"unsafeLocalKey": {"secretRef": {"name": "sectum-key-sample", "key": "key"}}}},
+            "evidence": {"signer": {"ecKey": {"secretRef": {"name": "sectum-signer-sample", "key": "pem"}}}},
+            **spec,
+        },
+    }
+
+
+def _surface(kind: str) -> dict[str, Any]:
+    verbs = _VERBS.get(kind, _VERBS["api"]).split()
+    return {
+        "name": kind,
+        "kind": kind,
+        "credentials": {"secretRef": {"name": f"sectum-surface-{kind}-tokens", "key": "{tenant}.{user}"}},
+        "adapter": {"http": {"origin": "http://127.0.0.1:9", **{verb: _REQUESTS[verb] for verb in verbs}}},
+    }
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A run and everything around it; `signed` makes its pack."""
+
+    run: dict[str, Any]
+    records: dict[str, bytes]
+    sealed: bytes
+    wrapper: UnsafeLocalKey
+    signer: EcKeySigner
+    key: bytes
+    """The signer's public key in PEM."""
+    open_record: bytes
+    manifest: Manifest = field(repr=False)
+    plan: Plan
+
+    def members(self) -> dict[str, bytes]:
+        """The whole pack, signed by its own signer."""
+        return signed(self.run, self.records, self.signer)
+
+    def zip(self) -> bytes:
+        """The pack as a zip."""
+        return pack.to_zip(self.members())
+
+
+def signed(run: dict[str, Any], records: dict[str, bytes], signer: EcKeySigner) -> dict[str, bytes]:
+    """Members with every digest computed anew and the Statement signed: what the right key's holder can always do."""
+    return sign.sign_statement(pack.build(run, records), run, signer)
+
+
+def rejudged(run: dict[str, Any]) -> dict[str, Any]:
+    """The run with outcomes, findings, cells, verdict and plan derived again: a forger who is thorough."""
+    derived = derive(run)
+    outcomes = derived.pop("outcomes")
+    rows = [{**row, **outcome} for row, outcome in zip(run["rows"], outcomes, strict=True)]
+    return {**run, "rows": rows, **derived, "plan": {"root": planned_root(rows), "trials": len(rows)}}
+
+
+def new_signer() -> EcKeySigner:
+    """A signer with a key of its own."""
+    return EcKeySigner(ec.generate_private_key(ec.SECP256R1()))
+
+
+def pem(signer: EcKeySigner) -> bytes:
+    """Its public key."""
+    return signer._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def arm(trial: Trial, which: Arm, *, seen: Iterable[str] = (), **changed: Any) -> dict[str, Any]:
+    """One arm as a hardened system leaves it; `changed` replaces its fields."""
+    asker = trial.owner if which.by_owner else trial.asker
+    return {
+        "arm": str(which),
+        "asker": asdict(asker),
+        "started": STARTED,
+        "ended": ENDED,
+        "answers": ["items" if which.by_owner or seen else "not-found"],
+        "seen": [{"marker": each, "bits": 80, "form": "base64", "split": False} for each in seen],
+        "sent": [],
+        "unknown": 0,
+        "identity": "proven",
+        **changed,
+    }
+
+
+def clean_row(trial: Trial) -> Row:
+    """All four arms, as they must be to pass."""
+    arms = [arm(trial, which, seen=[trial.marker.id] if which.by_owner else []) for which in Arm]
+    return {**trial.row(), "attempt": 1, "fault": None, "arms": arms}
+
+
+def leak_row(trial: Trial) -> Row:
+    """The foreign arm saw the owner's marker."""
+    row = clean_row(trial)
+    row["arms"][1] = arm(trial, Arm.FOREIGN, seen=[trial.marker.id])
+    return row
+
+
+def fault_row(trial: Trial, fault: str) -> Row:
+    """A trial that could not be played."""
+    return {**trial.row(), "attempt": 1, "fault": fault, "arms": []}
+
+
+Play = Callable[[int, Trial], Row]
+
+
+def every(*, leak: Callable[[int, Trial], bool] = lambda _number, _trial: False) -> Play:
+    """Clean rows, but for those where `leak(number, trial)`."""
+    return lambda number, trial: leak_row(trial) if leak(number, trial) else clean_row(trial)
+
+
+def sample(about: Scenario | None = None, *, play: Play | None = None, origin_seed: int = 7) -> Sample:
+    """A whole run: planned, drawn, opened, played by `play(number, trial)`, recorded and judged."""
+    about = about or scenario()
+    play = play or every()
+    chance = random.Random(origin_seed)
+    planned = make_plan(about)
+    manifest = draw_manifest(planned, run=RUN_ID, below=chance.randrange, random_bytes=chance.randbytes)
+    wrapper, signer = UnsafeLocalKey(b"k" * 32), new_signer()
+    rows = [play(number, trial) for number, trial in enumerate(planned.trials)]
+    table = {"root": planned_root(rows), "trials": len(rows)}
+    clear = {"scenario": about.snapshot(), "plan": table}
+    sealed = seal(manifest, data_key=b"d" * 32, key=wrapper, header=clear)
+    named = {
+        "root": manifest.root(),
+        "hash": manifest.salted_hash(),
+        "key": wrapper.reference,
+        "publicKey": manifest.public_key(),
+    }
+    described = {"name": about.metadata.name, "digest": digest(about.snapshot())}
+    opened = series.open_record(
+        signer=signer,
+        run=RUN_ID,
+        at=STARTED,
+        scenario=described,
+        plan=table,
+        manifest=named,
+        sequence=1,
+        previous=None,
+    )
+    document = {
+        "schema": "sectum.ai/run/v1",
+        "run": RUN_ID,
+        "origin": "local",
+        "scenario": {**described, "snapshot": about.snapshot()},
+        "versions": {"sectum": version("sectum"), "python": "3.11.7"},
+        "started": STARTED,
+        "ended": ENDED,
+        "cancelled": False,
+        "open": {"sequence": 1, "digest": sha256(opened)},
+        "manifest": named,
+        "plan": table,
+        "markers": [{**_marker(each), "planted": True} for each in manifest.markers],
+        "decoys": [_marker(each) for each in manifest.decoys],
+        "rows": rows,
+        "skips": [skip.row() for skip in planned.skips],
+        "surfaces": [_surface_row(about, planned, each.name) for each in about.spec.surfaces],
+    }
+    return Sample(
+        run=rejudged(document),
+        records=recorded(document, manifest),
+        sealed=sealed,
+        wrapper=wrapper,
+        signer=signer,
+        key=pem(signer),
+        open_record=opened,
+        manifest=manifest,
+        plan=planned,
+    )
+
+
+def _marker(marker: Any) -> dict[str, Any]:
+    spec = marker.spec
+    owner, kind = asdict(spec.owner), str(spec.kind)
+    return {"id": marker.id, "surface": spec.surface, "owner": owner, "kind": kind, "commitment": marker.commitment()}
+
+
+def _surface_row(about: Scenario, planned: Plan, name: str) -> dict[str, Any]:
+    surface = about.surface(name)
+    totals = next(each for each in planned.totals if each.surface == name)
+    count = sum(marker.surface == name for marker in planned.markers)
+    return {
+        "name": name,
+        "kind": str(surface.kind),
+        "adapter": surface.adapter_name,
+        "fault": None,
+        "requests": totals.requests,
+        "writes": totals.writes,
+        "tokens": 0,
+        "planted": count,
+        "removed": count,
+        "notRemoved": 0,
+        "residue": list(totals.residue),
+    }
+
+
+def recorded(document: dict[str, Any], manifest: Manifest) -> dict[str, bytes]:
+    """The stage records that a run with these rows leaves: start, one Leak record per leaking row, result."""
+    files: dict[str, bytes] = {}
+    for surface in document["surfaces"]:
+        rows = [row for row in document["rows"] if row["surface"] == surface["name"]]
+        spent = {name: surface[name] for name in ("fault", "requests", "writes", "tokens")}
+        bodies: list[tuple[RecordKind, dict[str, Any]]] = [(RecordKind.START, {"trials": len(rows)})]
+        for row in rows:
+            sees = [place for place, each in enumerate(row["arms"]) if each["arm"] == "foreign" and each["seen"]]
+            if sees:
+                so_far = {**row, "fault": "Cancelled", "arms": row["arms"][: sees[0] + 1]}
+                bodies.append((RecordKind.LEAK, {"slot": row["slot"], "row": so_far}))
+        bodies.append((RecordKind.RESULT, {"rows": rows, **spent}))
+        files |= chain(manifest, surface["name"], bodies)
+    return files
+
+
+def chain(manifest: Manifest, surface: str, bodies: list[tuple[RecordKind, dict[str, Any]]]) -> dict[str, bytes]:
+    """Records of one surface, each naming the one before it."""
+    files: dict[str, bytes] = {}
+    previous = None
+    for number, (kind, body) in enumerate(bodies):
+        record = Record(
+            run=manifest.run,
+            manifest=manifest.salted_hash(),
+            stage="probe",
+            surface=surface,
+            attempt=1,
+            kind=kind,
+            number=number,
+            previous=previous,
+            body=body,
+        )
+        data = sign_record(record, manifest.run_key)
+        files[record.name], previous = data, sha256(data)
+    return files
+
+
+def changed(sample: Sample, **parts: Any) -> Sample:
+    """The sample with parts replaced."""
+    return replace(sample, **parts)
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of JSON types."""
+    return json.loads(canonical(value))

@@ -19,6 +19,7 @@ from sectum import pack as packing
 from sectum import series
 from sectum.clean import Cleaned, clean
 from sectum.codec import digest, sha256
+from sectum.container import to_zip
 from sectum.errors import AlreadyStored
 from sectum.finding import Outcome
 from sectum.gate import Clock, Gate
@@ -377,7 +378,7 @@ async def assemble(job: Job, signer: Signer, opened: str) -> tuple[Ended, str]:
     result = await _document(job, records, opened)
     members = packing.build(result, {record.name: data for record, data in records})
     signed = sign_statement(members, result, signer)
-    zipped = packing.to_zip(signed)
+    zipped = to_zip(signed)
     name = f"packs/{job.run}.zip"
     await job.store.create(name, zipped)
     for member, data in signed.items():

@@ -68,10 +68,10 @@ class NotesApp:
         return [note for note in list(self.documents.values()) if self.leaky or note.owner == user]
 
     def matching(self, user: User, question: str) -> list[Note]:
-        """The two notes that share most words with the question."""
+        """The notes that share most words with the question."""
         asked = _words(question)
         scored = [(len(asked & _words(f"{note.title} {note.text}")), note) for note in self.visible(user)]
-        return [note for score, note in sorted(scored, key=lambda each: -each[0])[:2] if score > 2]
+        return [note for score, note in sorted(scored, key=lambda each: -each[0])[:16] if score > 2]
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The verbs of the command line, put together."""
+"""The verbs of the command line, put together; a verb's module is imported when it is used."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
 from io import UnsupportedOperation
 from typing import Any
 
 import click
 
-from sectum.cli import checking, keys, listing, planning, running, verifying
 from sectum.cli.faults import explain
 from sectum.cli.settings import NARROWEST, Settings, common
 
@@ -23,6 +24,31 @@ Exit status:
    2  wrong usage      3  wrong scenario or configuration
   12  evidence not verified      1  anything else
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a verb is defined, and what the list of verbs says of it."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+VERBS = {
+    "keygen": Place("keys", "keygen", "Make the scenario's missing local keys."),
+    "plan": Place("planning", "plan", "Show what a run will do. Touches nothing."),
+    "check": Place("checking", "check", "Connect as every user and say what works. Writes nothing."),
+    "run": Place("running", "run", "Verify a scenario and write a signed evidence pack."),
+    "verify": Place("verifying", "verify", "Check an evidence pack offline, step by step."),
+    "sweep-orphans": Place("running", "sweep_orphans", "Remove what killed runs left in the surfaces."),
+    "surfaces": Place("listing", "surfaces", "List and explain the adapters."),
+    "attacks": Place("listing", "attacks", "List and explain the attack classes."),
+    "schema": Place("listing", "schema", "Print the JSON schema of an IsolationScenario."),
+    "version": Place("listing", "version", "Print versions."),
+    "completion": Place("listing", "completion", "Print the completion script of a shell."),
+}
+"""In the order in which one needs them."""
 
 
 class Sectum(click.Group):
@@ -47,8 +73,21 @@ class Sectum(click.Group):
         sys.exit(status if isinstance(status, int) else 0)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which one needs them."""
-        return list(self.commands)
+        """The verbs' names."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb of that name, imported now."""
+        place = VERBS.get(cmd_name)
+        if place is None:
+            return None
+        found: click.Command = getattr(import_module(f"sectum.cli.{place.module}"), place.attribute)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, without importing any."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, place.summary) for name, place in VERBS.items()])
 
 
 def _program() -> str:
@@ -57,25 +96,12 @@ def _program() -> str:
 
 
 @click.group(
-    cls=Sectum, epilog=STATUS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+    cls=Sectum,
+    epilog=STATUS,
+    subcommand_metavar="VERB [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": NARROWEST},
 )
 @click.version_option(package_name="sectum", prog_name="sectum", message="%(prog)s %(version)s")
 @common(hidden=False)
 def app() -> None:
     """Find out, and prove, whether a multi-tenant AI system keeps its tenants apart."""
-
-
-for verb in (
-    keys.keygen,
-    planning.plan,
-    checking.check,
-    running.run,
-    verifying.verify,
-    running.sweep_orphans,
-    listing.surfaces,
-    listing.attacks,
-    listing.schema,
-    listing.version,
-    listing.completion,
-):
-    app.add_command(verb)

@@ -32,7 +32,7 @@ _REFUSED = {AnswerKind.UNAUTHENTICATED, AnswerKind.DENIED}
 _STEPS = ("credential", "reachable", "identity", "empty")
 
 
-@click.command(cls=Subcommand, short_help="Connect as every user and say what works. Writes nothing.")
+@click.command(cls=Subcommand)
 @FILE
 @SECRETS
 @OUTPUT
@@ -95,10 +95,10 @@ async def _surface(scenario: Scenario, number: int, surface: Surface, secret: Re
     async with AsyncExitStack() as stack:
         rows = await asyncio.gather(*(_principal(scenario, reach, who, secret, stack) for who in scenario.principals))
     for row in rows:
-        if row["reason"] is not None and row["fix"] is None:
+        if row["reason"] is not None:
             reason = Reason(row["reason"])
-            field = field_of(reason, number=number, adapter=surface.adapter_name)
-            row["fix"] = f"{WHY[reason].fix}" + (f" ({field})" if field else "")
+            row["field"] = field_of(reason, number=number, adapter=surface.adapter_name)
+            row["fix"] = row["fix"] or WHY[reason].fix
     return rows
 
 
@@ -109,7 +109,7 @@ async def _principal(
     row: dict[str, Any] = {"surface": reach.name, "principal": str(who), **dict.fromkeys(_STEPS)}
 
     def end(reason: Reason | None, *, fix: str | None = None, **steps: bool) -> dict[str, Any]:
-        return {**row, **steps, "reason": str(reason) if reason else None, "fix": fix}
+        return {**row, **steps, "reason": str(reason) if reason else None, "field": "", "fix": fix}
 
     try:
         key = credential(reach.surface, who, secret)
@@ -174,14 +174,13 @@ def _draw(console: Console, document: dict[str, Any]) -> None:
     show.heading(console, "Keys")
     show.indented(console, show.table(["key", "", "reference"], keys))
     fixes = dict.fromkeys(
-        (row["surface"], row["reason"], row["fix"]) for row in document["principals"] if row["reason"]
+        (row["surface"], row["reason"], row["field"], row["fix"]) for row in document["principals"] if row["reason"]
     )
     if fixes:
         show.heading(console, "What to do")
-    for surface, reason, fix in fixes:
-        show.indented(
-            console, Text.assemble((surface, "bold"), f": {WHY[Reason(reason)].what}"), show.plain(f"  → {fix}")
-        )
+    for surface, reason, field, fix in fixes:
+        show.indented(console, Text.assemble((surface, "bold"), f": {reason}"))
+        show.advice(console, WHY[Reason(reason)].what, fix=fix, field=field)
 
 
 def _mark(works: bool | None) -> Text:

@@ -29,7 +29,7 @@ from sectum.signers.ec_key import EcKeySpec
 _KEY_BYTES = 32
 
 
-@click.command(cls=Subcommand, short_help="Make the scenario's missing local keys.")
+@click.command(cls=Subcommand)
 @FILE
 @SECRETS
 @OUTPUT

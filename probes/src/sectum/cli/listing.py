@@ -23,7 +23,7 @@ from sectum.ports import Adapter, Attack
 from sectum.scenario import Scenario, SurfaceKind
 
 
-@click.command(cls=Subcommand, short_help="List and explain the adapters.")
+@click.command(cls=Subcommand)
 @click.argument("name", required=False)
 @OUTPUT
 @click.pass_obj
@@ -44,7 +44,7 @@ def surfaces(settings: Settings, *, name: str | None, output: str) -> int:
     return 0
 
 
-@click.command(cls=Subcommand, short_help="List and explain the attack classes.")
+@click.command(cls=Subcommand)
 @click.argument("name", required=False)
 @OUTPUT
 @click.pass_obj
@@ -191,7 +191,7 @@ def version(settings: Settings, *, output: str) -> int:
     return 0
 
 
-@click.command(cls=Subcommand, short_help="Print the completion script of a shell.")
+@click.command(cls=Subcommand)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, *, shell: str) -> int:

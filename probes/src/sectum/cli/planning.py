@@ -17,7 +17,7 @@ from sectum.plan import COUNTS_AS_COVERED, Plan, make_plan
 from sectum.scenario import Scenario
 
 
-@click.command(cls=Subcommand, short_help="Show what a run will do. Touches nothing.")
+@click.command(cls=Subcommand)
 @FILE
 @OUTPUT
 @click.pass_obj
@@ -111,7 +111,7 @@ def _draw(console: Console, document: dict[str, Any], *, wide: bool) -> None:
     users, trials, markers = len(document["principals"]), document["trials"], document["markers"]
     console.print(show.plain(f"{document['scenario']}: {trials} trials, {users} users, {markers} markers"))
     console.print()
-    columns = ["surface", "attack", "asked by", "trials", "impact", *(["ways to ask"] if wide else [])]
+    columns = ["surface", "attack", "between", "trials", "impact", *(["ways to ask"] if wide else [])]
     rows = ([*_group(each), *([", ".join(each["phrasings"])] if wide else [])] for each in document["groups"])
     show.indented(console, show.table(columns, rows, right=["trials"]))
     show.heading(console, "What each surface is asked")

@@ -24,7 +24,7 @@ EXIT = {Outcome.PASS: 0, Outcome.LEAK: 10, Outcome.INCONCLUSIVE: 11, Outcome.NOT
 QUIET = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 
 
-@click.command(cls=Subcommand, short_help="Verify a scenario and write a signed evidence pack.")
+@click.command(cls=Subcommand)
 @FILE
 @OUT
 @SECRETS
@@ -119,7 +119,7 @@ def _draw(console: Any, result: dict[str, Any], document: dict[str, Any], *, wid
         show.command(console, join(["sectum", "sweep-orphans", "--out", str(Path(document["pack"]).parent.parent)]))
 
 
-@click.command("sweep-orphans", cls=Subcommand, short_help="Remove what killed runs left in the surfaces.")
+@click.command("sweep-orphans", cls=Subcommand)
 @OUT
 @SECRETS
 @OUTPUT

@@ -47,10 +47,10 @@ def _headline(run: Run) -> Text:
 
 
 def _cells(run: Run, *, wide: bool) -> Any:
-    columns = ["surface", "attack", "asked by", "outcome", "trials", "leaks", "rate", "95 % interval", "at most"]
+    columns = ["surface", "attack", "between", "outcome", "trials", "leaks", "rate (95 % interval)", "at most"]
     more = ["passed", "inconclusive", "independent", "reasons"] if wide else []
     rows = (_cell(cell, wide=wide) for cell in run["cells"])
-    numbers = {"trials", "leaks", "rate", "95 % interval", "at most", "passed", "inconclusive", "independent"}
+    numbers = {"trials", "leaks", "rate (95 % interval)", "at most", "passed", "inconclusive", "independent"}
     return show.table(columns + more, rows, right=numbers)
 
 
@@ -58,11 +58,11 @@ def _cell(cell: dict[str, Any], *, wide: bool) -> list[show.Cell]:
     names: list[show.Cell] = [cell["surface"], cell["attack"], asker(cell["askerKind"]), show.outcome(cell["outcome"])]
     reasons = ", ".join(cell["reasons"])
     if "trials" not in cell:
-        return names + ["–"] * (8 if wide else 5) + ([reasons] if wide else [])
+        return names + ["–"] * (7 if wide else 4) + ([reasons] if wide else [])
     hits, trials = cell["independentLeaks"], cell["independent"]
     low, high = cell["wilson95"]
-    rate = [_percent(hits / trials), f"{_percent(low)} – {_percent(high)}"] if trials else ["–", "–"]
-    numbers: list[show.Cell] = [cell["trials"], cell["leaks"], *rate, _percent(cell["upper95"]) if trials else "–"]
+    rate = f"{hits / trials * 100:.1f} % ({low * 100:.1f}–{high * 100:.1f})" if trials else "–"
+    numbers: list[show.Cell] = [cell["trials"], cell["leaks"], rate, _percent(cell["upper95"]) if trials else "–"]
     more: list[show.Cell] = [cell["passes"], cell["inconclusive"], trials, reasons] if wide else []
     return names + numbers + more
 
@@ -72,8 +72,8 @@ def _percent(rate: float) -> str:
 
 
 def asker(kind: str) -> str:
-    """A kind of asker, in words."""
-    return {"other-tenant": "another tenant", "same-tenant": "another user"}.get(kind, kind)
+    """A kind of asker, in words: between whom something was tried."""
+    return {"other-tenant": "tenants", "same-tenant": "users"}.get(kind, kind)
 
 
 def _findings(console: Console, run: Run, *, wide: bool) -> None:
@@ -84,12 +84,13 @@ def _findings(console: Console, run: Run, *, wide: bool) -> None:
         groups.setdefault(key, []).append(finding)
     if not groups:
         return
-    shown = list(groups.values())[: None if wide else _TOP]
+    ordered = sorted(groups.items(), key=lambda group: group[0][-1] != "other-tenant")
+    shown = [found for _, found in ordered][: None if wide else _TOP]
     show.heading(console, "Who saw whose data")
     show.indented(
         console,
         show.table(
-            ["surface", "attack", "how", "for example", "", "findings"], map(_example, shown), right=["findings"]
+            ["surface", "attack", "how", "for example", "marker", "findings"], map(_example, shown), right=["findings"]
         ),
     )
     if len(shown) < len(groups):
@@ -137,9 +138,8 @@ def _inconclusive(console: Console, run: Run) -> None:
     show.heading(console, "Why inconclusive")
     for each in reasons:
         title = Text.assemble((each["surface"], "bold"), f": {each['reason']}, {each['trials']} trials")
-        show.indented(console, title, show.plain(f"  {each['meaning']}"))
-        where = f" ({each['field']})" if each["field"] else ""
-        show.indented(console, show.plain(f"  → {each['fix']}{where}"))
+        show.indented(console, title)
+        show.advice(console, each["meaning"], fix=each["fix"], field=each["field"])
 
 
 def _skipped(console: Console, run: Run, *, wide: bool) -> None:

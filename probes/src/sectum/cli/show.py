@@ -43,10 +43,11 @@ NARROW_YAML = 120
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: Iterable[str] = ()) -> Table:
     """A calm table: headings, no frame; the columns named in `right` hold numbers."""
-    grid = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     numbers = set(right)
     for column in columns:
-        grid.add_column(column.upper(), justify="right" if column in numbers else "left", overflow="fold")
+        number = column in numbers
+        grid.add_column(column.upper(), justify="right" if number else "left", overflow="fold", no_wrap=number)
     for row in rows:
         grid.add_row(*(each if isinstance(each, Text) else Text(printable(str(each))) for each in row))
     return grid
@@ -63,10 +64,20 @@ def heading(console: Console, text: str) -> None:
     console.print(Text(printable(text), style="bold"))
 
 
-def indented(console: Console, *parts: Any) -> None:
-    """Below a heading, two columns in."""
+def indented(console: Console, *parts: Any, by: int = 2) -> None:
+    """Below a heading, some columns in, wrapped lines too."""
     for part in parts:
-        console.print(Padding(part, (0, 0, 0, 2)))
+        console.print(Padding(part, (0, 0, 0, by), expand=False))
+
+
+def advice(console: Console, meaning: str, *, fix: str, field: str) -> None:
+    """What happened, and below it what to do and where in the scenario."""
+    indented(console, plain(meaning), by=4)
+    arrow = Table.grid(padding=(0, 1, 0, 0))
+    arrow.add_row(Text("→", style="cyan"), plain(fix))
+    if field:
+        arrow.add_row("", dim(field))
+    indented(console, arrow, by=4)
 
 
 def dim(text: str) -> Text:

@@ -41,7 +41,7 @@ UNANCHORED = click.option(
 )
 
 
-@click.command(cls=Subcommand, short_help="Check an evidence pack offline, step by step.")
+@click.command(cls=Subcommand)
 @PACK
 @KEY
 @OPEN

@@ -1,4 +1,4 @@
-"""Sealed intents and receipts -> nothing left of what was planted, but what `plan` declared."""
+"""Receipts and doubtful writes -> nothing left of what was planted, but what `plan` declared."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sectum.manifest import Marker
 from sectum.reach import Reach, list_own
 from sectum.scan import Index
 
+_LISTED = frozenset({AnswerKind.ITEMS, AnswerKind.EMPTY, AnswerKind.NOT_FOUND})
 _GONE = frozenset({AnswerKind.ITEMS, AnswerKind.EMPTY, AnswerKind.NOT_FOUND})
 
 
@@ -26,48 +27,60 @@ class Cleaned:
 async def clean(
     reach: Reach,
     *,
-    intended: Mapping[str, str],
+    doubtful: Mapping[str, str],
     receipts: Mapping[str, str],
     markers: Mapping[str, Marker],
     index: Index,
 ) -> Cleaned:
-    """Delete what receipts name; look for what was intended and has no receipt, and delete that too.
+    """Delete what receipts name; then look, in each owner's listing, for what is still there, and delete that too.
 
     Args:
-        intended: marker id -> location that the write asked for.
+        doubtful: marker id -> location asked for, of writes that may have left a document of which no receipt tells.
         receipts: marker id -> location where the write went.
         markers: marker id -> marker, for its owner.
     """
     if Verb.DELETE not in reach.verbs:
-        return Cleaned(0, len(receipts))
-    places = {(markers[each].spec.owner, location) for each, location in receipts.items() if location}
-    open_ended = set(intended) - set(receipts)
-    owners = {markers[each].spec.owner for each in open_ended}
-    if open_ended and reach.surface.spec.client_chooses_location():
-        places |= {(markers[each].spec.owner, intended[each]) for each in open_ended}
-    elif open_ended and Verb.LIST in reach.verbs:
-        for found in await asyncio.gather(*(_stray(reach, owner, index) for owner in owners)):
-            places |= found
-    results = await asyncio.gather(*(_delete(reach, owner, location) for owner, location in sorted(places)))
-    lost = 0 if reach.surface.spec.client_chooses_location() or Verb.LIST in reach.verbs else len(open_ended)
-    return Cleaned(sum(results), len(results) - sum(results) + lost)
+        return Cleaned(0, len({*receipts, *doubtful}))
+    chosen = reach.surface.spec.client_chooses_location()
+    named = [*receipts.items(), *(doubtful.items() if chosen else ())]
+    gone = await _delete_all(reach, {(markers[each].spec.owner, location) for each, location in named})
+    owners = sorted({markers[each].spec.owner for each in (*receipts, *doubtful)}) if Verb.LIST in reach.verbs else []
+    found = await asyncio.gather(*(_left(reach, owner, markers, index) for owner in owners))
+    listings = dict(zip(owners, found, strict=True))
+    left = {place for places in listings.values() for place in places or ()}
+    again = await _delete_all(reach, left)
+    # What is listed after it was said to be gone is not believed to be gone the second time either.
+    failed = {place for place, done in (gone | again).items() if not done} | (left & gone.keys())
+    unseen = () if chosen else [each for each in doubtful if listings.get(markers[each].spec.owner) is None]
+    return Cleaned(len(gone.keys() | again.keys()) - len(failed), len(failed) + len(unseen))
 
 
-async def _stray(reach: Reach, owner: Principal, index: Index) -> set[tuple[Principal, str]]:
-    """Items of the owner's listing that carry one of this run's markers."""
+Place = tuple[Principal, str]
+
+
+async def _delete_all(reach: Reach, places: set[Place]) -> dict[Place, bool]:
+    """Which of them are gone now."""
+    ordered = sorted(places)
+    return dict(zip(ordered, await asyncio.gather(*(_delete(reach, *place) for place in ordered)), strict=True))
+
+
+async def _left(reach: Reach, owner: Principal, markers: Mapping[str, Marker], index: Index) -> set[Place] | None:
+    """Items of the owner's listing that carry a marker of his, on whichever surface planted; None if it fails."""
     if owner not in reach.sessions:
-        return set()
+        return None
     try:
         reply = await list_own(reach, owner)
     except Stopped:
-        return set()
-    strays = set()
+        return None
+    if reply.kind not in _LISTED:
+        return None
+    left = set()
     for item in reply.items or ():
         reader = index.reader()
         reader.feed(item.text)
-        if reader.end_answer():
-            strays.add((owner, item.location))
-    return strays
+        if any(markers[sighting.marker].spec.owner == owner for sighting in reader.end_answer()):
+            left.add((owner, item.location))
+    return left
 
 
 async def _delete(reach: Reach, owner: Principal, location: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,8 @@ from statistics import quantiles
 from sectum.actions import AnswerKind, Reply
 from sectum.reasons import Reason
 from sectum.scenario import Budget
+
+_LOG = logging.getLogger(__name__)
 
 _RETRIED = frozenset({AnswerKind.THROTTLED, AnswerKind.SERVER_ERROR})
 _BACKOFF_SECONDS = (0.2, 0.8, 2.4)
@@ -66,7 +69,7 @@ class Gate:
     async def send(
         self, request: Callable[[], Awaitable[Reply]], *, write: bool = False, reserved: bool = False
     ) -> Reply:
-        """Do `request` within the limits, again after backoff on 429 and 5xx; raises Stopped.
+        """Do `request` within the limits, again after backoff on 429 and 5xx; raises Stopped, for a crash too.
 
         A `reserved` request goes out although budget or time are spent: the few that prove who was asking.
         """
@@ -74,7 +77,7 @@ class Gate:
             async with self._places:
                 self._admit(write=write, reserved=reserved)
                 began, computed = self._clock.now(), self._clock.busy()
-                reply = await request()
+                reply = await _answered(request)
                 # What we computed meanwhile (scanning others' answers) is our slowness, not the surface's.
                 self._note(self._clock.now() - began - (self._clock.busy() - computed))
             if reply.kind not in _RETRIED:
@@ -86,6 +89,10 @@ class Gate:
         if self._failures >= _FAILURES_RUNNING:
             self.stop(Reason.SURFACE_SUFFERS)
         return reply
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, by the gate's clock."""
+        await self._clock.sleep(seconds)
 
     def stop(self, reason: Reason) -> None:
         """No further requests; the first reason stays."""
@@ -99,7 +106,7 @@ class Gate:
         if (
             self.requests >= self._budget.requests
             or (write and self.writes >= self._budget.writes)
-            or self.tokens >= self._budget.tokens > 0
+            or (self._characters and self.tokens >= self._budget.tokens)
         ):
             self.stop(Reason.BUDGET)
         spent = self.stopped in (Reason.BUDGET, Reason.DEADLINE)
@@ -118,3 +125,12 @@ class Gate:
             then, now = (quantiles(window, n=20)[-1] for window in (self._first, self._last))
             if now > _NOTICEABLE_SECONDS and now > _SLOWDOWN * then:
                 self.stop(Reason.SURFACE_SUFFERS)
+
+
+async def _answered(request: Callable[[], Awaitable[Reply]]) -> Reply:
+    """The reply; an adapter's own exception becomes Stopped, and its text, perhaps a server's words, goes nowhere."""
+    try:
+        return await request()
+    except Exception as error:  # noqa: BLE001  (a plug-in's fault must not pass for a clean result, nor stop cleaning)
+        _LOG.error("an adapter crashed with %s", type(error).__name__)
+    raise Stopped(Reason.PROBE_CRASHED)

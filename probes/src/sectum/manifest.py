@@ -20,7 +20,7 @@ from sectum.actions import Principal
 from sectum.codec import NotCanonical, b64, canonical, parse, sha256, unb64
 from sectum.errors import NotVerified, ScenarioError, SealBroken
 from sectum.markers import Kind, draw
-from sectum.plan import DECOY, MarkerSpec, Plan
+from sectum.plan import MarkerSpec, Plan
 from sectum.ports import KeyWrapper
 
 _SALT = 32
@@ -99,8 +99,7 @@ def draw_manifest(
 ) -> Manifest:
     """Draw every marker and decoy of the plan; `below` and `random_bytes` are CSPRNGs."""
     specs = plan.markers + plan.decoys
-    # Two markers of one key are about the same thing: their owners all have a document on it.
-    keys = [spec.id if spec.surface in plan.own_topics else _shared_key(spec) for spec in specs]
+    keys = [plan.topic_key(spec) for spec in specs]
     distinct = list(dict.fromkeys(keys))
     topic_of = dict(zip(distinct, topics.draw(len(distinct), below=below), strict=True))
 
@@ -116,11 +115,6 @@ def draw_manifest(
         markers=drawn[: len(plan.markers)],
         decoys=drawn[len(plan.markers) :],
     )
-
-
-def _shared_key(spec: MarkerSpec) -> str:
-    """The same for every user's marker of one surface and number; decoys have one of their own."""
-    return f"{spec.surface}/{spec.number}/{'decoy' if spec.owner == DECOY else 'planted'}"
 
 
 def seal(manifest: Manifest, *, data_key: bytes, key: KeyWrapper, header: Mapping[str, Any]) -> bytes:

@@ -7,11 +7,11 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 import uuid_utils
 
@@ -28,7 +28,7 @@ from sectum.plan import Plan, make_plan, planned_root
 from sectum.plant import Planted, plant
 from sectum.ports import KeyWrapper, Signer
 from sectum.probe import Row, World, empty_row, probe, prove, timestamp
-from sectum.reach import Reach, check_empty, credential, named_items, open_reach
+from sectum.reach import Reach, check_empty, credential, named_items, open_clients, open_reach
 from sectum.reasons import Reason
 from sectum.records import Record, RecordKind, read_record, sign_record
 from sectum.scan import Index
@@ -112,10 +112,12 @@ def open_clock() -> Clock:
     return Clock(now=asyncio.get_running_loop().time, busy=time.thread_time, sleep=asyncio.sleep)
 
 
-async def run(scenario: Scenario, *, secret: ReadSecret, store: Store, observe: Observe) -> Ended:
+async def run(
+    scenario: Scenario, *, secret: ReadSecret, store: Store, observe: Observe, clock: Clock | None = None
+) -> Ended:
     """All stages; cancelled once, it cleans up and still writes a pack. Raises SectumError."""
     signer = scenario.spec.evidence.spec.signer(secret)
-    job = await prepare(scenario, secret=secret, store=store, observe=observe)
+    job = await prepare(scenario, secret=secret, store=store, observe=observe, clock=clock)
     opened = await open_run(job, signer)
     async with AsyncExitStack() as stack:
         try:
@@ -124,11 +126,23 @@ async def run(scenario: Scenario, *, secret: ReadSecret, store: Store, observe: 
             await probe_all(job, world)
         except asyncio.CancelledError:
             _go_on_after_cancel(job)
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
         finally:
-            await conclude_probes(job)
-            await clean_all(job)
+            await _in_spite_of_a_cancel(job, _leave(job))
+    return await _in_spite_of_a_cancel(job, _conclude(job, signer, opened))
+
+
+async def _leave(job: Job) -> None:
+    try:
+        await conclude_probes(job)
+    finally:
+        await clean_all(job)
+
+
+async def _conclude(job: Job, signer: Signer, opened: str) -> Ended:
     ended, pack_digest = await assemble(job, signer, opened)
-    await close_run(store, signer, run=job.run, outcome=str(ended.outcome), pack=pack_digest)
+    await close_run(job.store, signer, run=job.run, outcome=str(ended.outcome), pack=pack_digest)
     return ended
 
 
@@ -140,7 +154,30 @@ def _go_on_after_cancel(job: Job) -> None:
         task.uncancel()
 
 
-async def prepare(scenario: Scenario, *, secret: ReadSecret, store: Store, observe: Observe) -> Job:
+Ending = TypeVar("Ending")
+
+
+async def _in_spite_of_a_cancel(job: Job, last_things: Coroutine[Any, Any, Ending]) -> Ending:
+    """Do them to their end if the run is cancelled meanwhile, unless it had been cancelled before."""
+    task = asyncio.ensure_future(last_things)
+    if not job.cancelled:
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            _go_on_after_cancel(job)
+    return await task
+
+
+def _first(error: BaseException) -> BaseException:
+    """What a task group wraps: the first error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def prepare(
+    scenario: Scenario, *, secret: ReadSecret, store: Store, observe: Observe, clock: Clock | None = None
+) -> Job:
     """Look whether every secret is there, then draw, seal and store the manifest before anything else happens."""
     for surface in scenario.spec.surfaces:
         for principal in scenario.principals:
@@ -159,7 +196,7 @@ async def prepare(scenario: Scenario, *, secret: ReadSecret, store: Store, obser
         secret=secret,
         store=store,
         observe=observe,
-        clock=open_clock(),
+        clock=clock or open_clock(),
         run=run_id,
         plan=plan,
         manifest=manifest,
@@ -231,13 +268,8 @@ async def _append(store: Store, record: Callable[[int, str | None], bytes]) -> s
 
 async def connect(job: Job, stack: AsyncExitStack) -> None:
     """Open every surface as every principal; find out which places are empty before anything is planted."""
-    opened = await asyncio.gather(
-        *(
-            open_reach(job.scenario, surface, secret=job.secret, clock=job.clock, stack=stack)
-            for surface in job.scenario.spec.surfaces
-        )
-    )
-    job.reaches = list(opened)
+    job.reaches = [Reach(each, Gate(each.budget, job.clock), each.spec.verbs()) for each in job.scenario.spec.surfaces]
+    await asyncio.gather(*(open_clients(reach, job.scenario, secret=job.secret, stack=stack) for reach in job.reaches))
     await asyncio.gather(*(check_empty(reach, job.scenario) for reach in job.reaches))
     for reach in job.reaches:
         if reach.fault:
@@ -281,8 +313,7 @@ def _world(job: Job, index: Index) -> World:
         world.faults |= planted.faults
         world.planted |= {location: marker for marker, location in planted.locations.items()}
         for principal in job.scenario.principals:
-            named = world.named.get(principal, frozenset())
-            world.named[principal] = named | named_items(job.scenario, reach.surface, principal)
+            world.named[reach.name, principal] = named_items(job.scenario, reach.surface, principal)
     return world
 
 
@@ -356,20 +387,22 @@ async def clean_all(job: Job) -> None:
     async def one(reach: Reach) -> None:
         reach.gate = Gate(reach.surface.budget, job.clock)
         planted = job.planted.get(reach.name, Planted())
-        intended = {each.id: each.wanted for each in job.manifest.markers if each.spec.surface == reach.name}
+        # Until it ends, nothing counts as removed.
+        job.cleaned[reach.name] = Cleaned(0, len({*planted.locations, *planted.doubtful}))
         job.cleaned[reach.name] = await clean(
-            reach,
-            intended=intended if planted.began else {},
-            receipts=planted.locations,
-            markers=markers,
-            index=index,
+            reach, doubtful=planted.doubtful, receipts=planted.locations, markers=markers, index=index
         )
         job.observe(Progress(reach.name, "clean", 1, 1))
 
-    async with asyncio.timeout(CLEAN_SECONDS):
-        await asyncio.gather(*(one(reach) for reach in job.reaches))
+    ends: list[BaseException | None] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLEAN_SECONDS):
+            ends = await asyncio.gather(*(one(reach) for reach in job.reaches), return_exceptions=True)
+    for error in filter(None, ends):
+        raise error
     if all(cleaned.not_removed == 0 for cleaned in job.cleaned.values()):
-        await job.store.create(f"work/{job.run}/cleaned", b"{}")
+        with suppress(AlreadyStored):
+            await job.store.create(f"work/{job.run}/cleaned", b"{}")
 
 
 async def assemble(job: Job, signer: Signer, opened: str) -> tuple[Ended, str]:
@@ -502,9 +535,13 @@ async def _receipts(job: Job, surface: str) -> Planted:
     """What the stored intents and receipts of a surface say."""
     sealer = Sealer(job.data_key, run=job.run, surface=surface, attempt=_ATTEMPT)
     planted = Planted()
+    intended: dict[str, str] = {}
     for name in await job.store.names(f"work/{job.run}/sealed/{surface}/{_ATTEMPT}/"):
         value = sealer.unseal(await job.store.read(name))
         planted.began = True
         if name.rsplit("/", 1)[1].startswith("receipt-"):
             planted.locations[value[0]] = value[1]
+        else:
+            intended |= dict(value)
+    planted.doubtful = {marker: wanted for marker, wanted in intended.items() if marker not in planted.locations}
     return planted

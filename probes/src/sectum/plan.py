@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sectum import catalog, merkle
+from sectum import catalog, merkle, topics
 from sectum.actions import Impact, Principal, Verb
 from sectum.codec import canonical
+from sectum.errors import ScenarioError
 from sectum.markers import Kind
 from sectum.ports import Arm, Attack
 from sectum.scenario import Scenario, Surface
@@ -145,7 +146,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class SurfaceTotals:
-    """What a run will ask of one surface, retries and further pages not counted."""
+    """What a run will ask of one surface; retries, further pages and a check of identity a sighting not counted."""
 
     surface: str
     trials: int
@@ -167,6 +168,12 @@ class Plan:
     own_topics: frozenset[str]
     """Surfaces on which no two documents share a topic."""
 
+    def topic_key(self, spec: MarkerSpec) -> str:
+        """Two markers of one key are about the same thing: their owners all have a document on it; decoys apart."""
+        if spec.surface in self.own_topics:
+            return spec.id
+        return f"{spec.surface}/{spec.number}/{'decoy' if spec.owner == DECOY else 'planted'}"
+
     def rows(self) -> list[dict[str, Any]]:
         """The planned-trial table, in order."""
         return [trial.row() for trial in self.trials]
@@ -179,7 +186,7 @@ def planned_root(rows: list[dict[str, Any]]) -> str:
 
 
 def make_plan(scenario: Scenario) -> Plan:
-    """Pair surfaces with attacks by verbs, and askers with owners."""
+    """Pair surfaces with attacks by verbs, and askers with owners; raises ScenarioError for too much."""
     trials: list[Trial] = []
     skips: list[Skip] = []
     markers: list[MarkerSpec] = []
@@ -194,14 +201,18 @@ def make_plan(scenario: Scenario) -> Plan:
                 continue
             mine += _trials(scenario, surface, attack)
             skips += _pair_skips(scenario, surface, attack)
-        numbers = range(scenario.spec.trials.markers_per_user)
+        numbers = range(scenario.spec.trials.markers_per_user if mine else 0)
         markers += [marker_spec(surface.name, owner, number) for owner in scenario.principals for number in numbers]
         decoys += [marker_spec(surface.name, DECOY, number) for number in numbers]
         totals.append(_totals(scenario, surface, mine))
         trials += mine
     attacks = catalog.attacks()
     own_topics = frozenset(trial.surface for trial in trials if attacks[trial.attack].own_topic)
-    return Plan(tuple(trials), tuple(skips), tuple(markers), tuple(decoys), tuple(totals), own_topics)
+    plan = Plan(tuple(trials), tuple(skips), tuple(markers), tuple(decoys), tuple(totals), own_topics)
+    if (wanted := len({plan.topic_key(spec) for spec in plan.markers + plan.decoys})) > topics.MOST:
+        problem = f"asks for documents on {wanted} topics; {topics.MOST} can be told apart"
+        raise ScenarioError("spec.trials.markersPerUser", problem, "plant fewer, or try fewer surfaces in one run")
+    return plan
 
 
 def _skip(scenario: Scenario, surface: Surface, attack: Attack) -> Skip | None:
@@ -220,6 +231,8 @@ def _skip(scenario: Scenario, surface: Surface, attack: Attack) -> Skip | None:
     if Verb.WRITE not in verbs or not any(need <= verbs for need in attack.needs):
         needed = " or ".join("+".join(sorted(need)) for need in attack.needs)
         return skip(SkipReason.VERB_MISSING, f"needs write and {needed}")
+    if Impact.WRITE_OWN not in scenario.spec.allow_impact:
+        return skip(SkipReason.IMPACT, f"allowImpact does not name {Impact.WRITE_OWN}, and planting is that")
     if attack.impact not in scenario.spec.allow_impact:
         return skip(SkipReason.IMPACT, f"allowImpact does not name {attack.impact}")
     return None
@@ -241,15 +254,18 @@ def shared(scenario: Scenario, surface: str, *, asker: Principal, owner: Princip
 
 
 def _trials(scenario: Scenario, surface: Surface, attack: Attack) -> Iterator[Trial]:
-    """Every pair asks in every way; which of the owner's markers is looked for rotates, so all kinds have a turn."""
+    """Every pair asks in every way; which of the owner's markers is looked for rotates, so all of them have a turn."""
     count = scenario.spec.trials.markers_per_user
     phrasings = attack.phrasings(surface.spec.verbs(), surface.spec.claim_names())
-    for pair, (asker, owner) in enumerate(_pairs(scenario)):
+    everybody = scenario.principals
+    for asker, owner in _pairs(scenario):
+        whose = everybody.index(owner)
+        turn = (everybody.index(asker) - whose) % len(everybody) - 1  # 0, 1, 2 … over the owner's askers
         if shared(scenario, surface.name, asker=asker, owner=owner):
             continue
         for way, phrasing in enumerate(phrasings):
             for repeat in range(scenario.spec.trials.per_pair):
-                marker = marker_spec(surface.name, owner, (pair + way + repeat) % count)
+                marker = marker_spec(surface.name, owner, (whose + turn + way + repeat) % count)
                 yield Trial(
                     surface=surface.name,
                     attack=attack.name,
@@ -282,9 +298,10 @@ def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> Surfac
     verbs = surface.spec.verbs()
     planted = principals * scenario.spec.trials.markers_per_user if trials else 0
     emptiness = principals if Verb.LIST in verbs else 0
-    identities = 2 * principals
+    identities = 2 * principals if Verb.WHOAMI in verbs else 0
     writes = planted * (2 if Verb.DELETE in verbs else 1)
     read_back = planted if Verb.FETCH in verbs else 0
+    gone = principals if planted and {Verb.DELETE, Verb.LIST} <= verbs else 0
     residue = surface.residue
     if Verb.DELETE not in verbs:
         residue += ("every planted document: the adapter has no delete",)
@@ -295,7 +312,7 @@ def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> Surfac
     return SurfaceTotals(
         surface=surface.name,
         trials=len(trials),
-        requests=len(trials) * len(Arm) + writes + read_back + emptiness + identities + principals,
+        requests=len(trials) * len(Arm) + writes + read_back + emptiness + identities + gone,
         writes=writes,
         impact=tuple(sorted(impact)),
         residue=residue,

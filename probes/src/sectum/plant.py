@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sectum.actions import AnswerKind, Fetch, Principal, Verb, Write
+from sectum.actions import CLEAN_REFUSALS, AnswerKind, Fetch, Principal, Reply, Verb, Write
 from sectum.gate import Stopped
 from sectum.manifest import Marker
 from sectum.reach import Reach
@@ -16,6 +16,10 @@ from sectum.scan import Index
 
 _READ_BACK_PAUSES = (0.0, 0.3, 1.0)
 """Seconds before each try: a surface may index what it stored a moment later."""
+
+_STORED = frozenset({AnswerKind.ITEMS, AnswerKind.EMPTY})
+_NOTHING_STORED = CLEAN_REFUSALS - _STORED | {AnswerKind.UNAUTHENTICATED, AnswerKind.THROTTLED}
+"""Answers to a write after which there is certainly no document; after a 5xx or a timeout there may be one."""
 
 SaveSealed = Callable[[str, Any], Awaitable[None]]
 """(`intent` or `receipt`, JSON value) -> stored, sealed, under a name of its own."""
@@ -29,6 +33,8 @@ class Planted:
     """Marker id -> location."""
     faults: dict[str, Reason] = field(default_factory=dict)
     """Marker id -> why it cannot be looked for."""
+    doubtful: dict[str, str] = field(default_factory=dict, repr=False)
+    """Marker id -> location asked for, of writes that may have left a document of which no receipt tells."""
     began: bool = False
     """Was anything written, or about to be?"""
 
@@ -70,18 +76,29 @@ async def plant(
 async def _write(reach: Reach, marker: Marker, planted: Planted, save: SaveSealed) -> None:
     action = Write(title=f"Reference for the {marker.topic}", text=marker.document(), wanted=marker.wanted)
     session = reach.sessions[marker.spec.owner]
-    reply = await reach.gate.send(lambda: session.perform(action, _ignore), write=True)
-    if reply.kind not in (AnswerKind.ITEMS, AnswerKind.EMPTY):
+    kinds: list[AnswerKind] = []
+
+    async def write() -> Reply:
+        planted.doubtful[marker.id] = marker.wanted
+        reply = await session.perform(action, _ignore)
+        kinds.append(reply.kind)
+        return reply
+
+    reply = await reach.gate.send(write, write=True)
+    location = marker.wanted if reach.surface.spec.client_chooses_location() else reply.location
+    if reply.kind in _STORED and location:
+        planted.locations[marker.id] = location
+        await save("receipt", [marker.id, location])
+        kinds.pop()
+    else:
         planted.faults[marker.id] = Reason.PLANT_FAILED
-        return
-    location = marker.wanted if reach.surface.spec.client_chooses_location() else reply.location or ""
-    planted.locations[marker.id] = location
-    await save("receipt", [marker.id, location])
+    if _NOTHING_STORED.issuperset(kinds):
+        del planted.doubtful[marker.id]
 
 
 async def _read_back(reach: Reach, marker: Marker, planted: Planted, index: Index) -> None:
     for pause in _READ_BACK_PAUSES:
-        await asyncio.sleep(pause)
+        await reach.gate.pause(pause)
         reader = index.reader()
         session = reach.sessions[marker.spec.owner]
         await reach.gate.send(lambda: session.perform(Fetch(planted.locations[marker.id]), reader.feed))  # noqa: B023

@@ -55,8 +55,8 @@ class World:
     """Marker id -> why it cannot be looked for."""
     planted: dict[str, str] = field(default_factory=dict, repr=False)
     """Location -> marker planted there."""
-    named: dict[Principal, frozenset[str]] = field(default_factory=dict, repr=False)
-    """Principal -> locations that the scenario says he may find."""
+    named: dict[tuple[str, Principal], frozenset[str]] = field(default_factory=dict, repr=False)
+    """Surface and principal -> locations that the scenario says he may find there."""
     sent: dict[Principal, set[str]] = field(default_factory=dict)
     """Principal -> markers of which he sent some form after planting; seeing them again proves nothing."""
     reported: set[tuple[str, str, Principal, str]] = field(default_factory=set)
@@ -116,6 +116,10 @@ class ArmPlay:
             "identity": "unproven",
         }
         row["arms"].append(self.log)
+        self.stopped: Reason | None = None
+        """Why a request could not be made, whatever the attack made of the exception."""
+        self.unrecorded: Exception | None = None
+        """What kept a sighting from being stored."""
 
     @property
     def view(self) -> ArmView:
@@ -127,9 +131,18 @@ class ArmPlay:
         """Do the action as the arm's asker, scan what goes out and what comes back; raises Stopped, ArmEnded."""
         if self.log["unknown"]:
             raise ArmEnded
+        try:
+            return await self._ask(action)
+        except Stopped as stop:
+            self.stopped = self.stopped or stop.reason
+            raise
+
+    async def _ask(self, action: Action) -> AnswerKind:
         self._scan_outgoing(outgoing(action))
         session = self._reach.sessions[self._asker]
         free_text = isinstance(action, (Ask, AskCached))
+        if free_text:
+            self._reach.gate.count_text(len(outgoing(action)))
 
         def sink(text: str) -> None:
             if free_text:
@@ -166,8 +179,10 @@ class ArmPlay:
         marker = self._world.planted.get(location)
         if marker is not None:
             # Another's document is no unknown once its marker was seen: that is a sighting, and judged as such.
-            return self._world.markers[marker].spec.owner != self._asker and marker not in self._seen
-        if location in self._world.named.get(self._asker, frozenset()):
+            owner = self._world.markers[marker].spec.owner
+            allowed = owner == self._asker or self._world.shared(self._reach.name, self._asker, owner)
+            return not allowed and marker not in self._seen
+        if location in self._world.named.get((self._reach.name, self._asker), frozenset()):
             return False
         reader = self._world.index.reader()
         reader.feed(text)
@@ -188,7 +203,11 @@ class ArmPlay:
         if self._reach.identified[self._asker] and await identify(self._reach, self._asker):
             self.log["identity"] = "proven"
         if self._world.on_leak is not None:
-            await self._world.on_leak(self._reach.name, self._row)
+            try:
+                await self._world.on_leak(self._reach.name, self._row)
+            except Exception as error:
+                self.unrecorded = error
+                raise
 
 
 async def play(world: World, reach: Reach, trial: Trial, attack: Attack, row: Row) -> None:
@@ -196,18 +215,24 @@ async def play(world: World, reach: Reach, trial: Trial, attack: Attack, row: Ro
     fault = reach.fault or reach.gate.stopped or world.faults.get(trial.marker.id)
     for arm in () if fault else Arm:
         player = ArmPlay(world, reach, trial, arm, row)
-        try:
-            await attack.attempt(player.view, player.ask)
-        except ArmEnded:
-            continue
-        except Stopped as stop:
-            fault = stop.reason
-            break
-        except Exception as error:  # noqa: BLE001  (a plug-in's fault must not pass for a clean result)
-            _LOG.error("%s × %s: a probe crashed with %s", trial.surface, trial.attack, type(error).__name__)
-            fault = Reason.PROBE_CRASHED
+        fault = await _attempt(attack, player)
+        if player.unrecorded is not None:
+            raise player.unrecorded  # a run whose evidence cannot be stored does not go on
+        if fault:
             break
     row["fault"] = str(fault) if fault else None
+
+
+async def _attempt(attack: Attack, player: ArmPlay) -> Reason | None:
+    """Play one arm; why it could not be played to its end, even where the attack swallows what `ask` raised."""
+    try:
+        await attack.attempt(player.view, player.ask)
+    except (ArmEnded, Stopped):
+        return player.stopped
+    except Exception as error:  # noqa: BLE001  (a plug-in's fault must not pass for a clean result)
+        _LOG.error("%s: a probe crashed with %s", attack.name, type(error).__name__)
+        return player.stopped or Reason.PROBE_CRASHED
+    return player.stopped
 
 
 async def probe(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from sectum.actions import AnswerKind, List, Principal, Reply, Session, Verb, WhoAmI
-from sectum.errors import SurfaceFault
+from sectum.errors import SecretMissing, SurfaceFault
 from sectum.fields import fill
 from sectum.gate import Clock, Gate, Stopped
 from sectum.ports import Bounds
 from sectum.reasons import Reason
 from sectum.scenario import Scenario, Surface
 from sectum.secrets_dir import ReadSecret
+
+_LOG = logging.getLogger(__name__)
 
 _OWN_REASONS = {"Unreachable": Reason.UNREACHABLE, "Denied": Reason.DENIED}
 
@@ -62,7 +65,10 @@ def credential(surface: Surface, principal: Principal, secret: ReadSecret) -> st
     """The principal's credential for this surface; raises SecretMissing."""
     reference = surface.credentials.secret_ref
     key = fill(reference.key, {"tenant": principal.tenant, "user": principal.user})
-    return secret(reference.name, key).decode(errors="strict").strip()
+    try:
+        return secret(reference.name, key).decode().strip()
+    except UnicodeDecodeError:
+        raise SecretMissing(f"secretRef {reference.name}/{key}", "is not UTF-8 text") from None
 
 
 async def open_reach(
@@ -70,6 +76,13 @@ async def open_reach(
 ) -> Reach:
     """Open and identify every principal's client; a surface that cannot be used comes back with its `fault`."""
     reach = Reach(surface, Gate(surface.budget, clock), surface.spec.verbs())
+    await open_clients(reach, scenario, secret=secret, stack=stack)
+    return reach
+
+
+async def open_clients(reach: Reach, scenario: Scenario, *, secret: ReadSecret, stack: AsyncExitStack) -> None:
+    """Open and identify every principal's client; sets the `fault` of a surface that cannot be used."""
+    surface = reach.surface
 
     async def one(principal: Principal, key: str) -> None:
         client = surface.spec.session(principal=principal, credential=key, bounds=Bounds())
@@ -82,9 +95,11 @@ async def open_reach(
         if isinstance(result, SurfaceFault):
             reach.fault = reach.fault or _OWN_REASONS.get(result.reason, Reason.UNREACHABLE)
             reach.hint = reach.hint or result.hint
+        elif isinstance(result, Exception):  # its text may hold a server's words
+            _LOG.error("%s: an adapter crashed with %s", reach.name, type(result).__name__)
+            reach.fault = reach.fault or Reason.PROBE_CRASHED
         elif isinstance(result, BaseException):
             raise result
-    return reach
 
 
 async def check_empty(reach: Reach, scenario: Scenario) -> None:
@@ -98,6 +113,8 @@ async def check_empty(reach: Reach, scenario: Scenario) -> None:
             reach.fault = reach.fault or Reason.UNREACHABLE
         elif reply.kind in (AnswerKind.UNAUTHENTICATED, AnswerKind.DENIED):
             reach.fault = reach.fault or Reason.DENIED
+        elif reply.kind not in (AnswerKind.ITEMS, AnswerKind.EMPTY, AnswerKind.NOT_FOUND):
+            reach.fault = reach.fault or Reason.ANSWER_FAULT  # whether the place is empty, nobody knows
         elif any(item.location not in named_items(scenario, reach.surface, principal) for item in reply.items or ()):
             reach.fault = reach.fault or Reason.NOT_EMPTY
 

@@ -270,7 +270,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """See yaml.composer.Composer."""
         if self._depth >= MAX_DEPTH:
-            raise ScenarioError(self._line(self.peek_event().start_mark), "is nested too deep")
+            raise ScenarioError("the file", f"is nested more than {MAX_DEPTH} deep")
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from io import UnsupportedOperation
 from typing import Any
@@ -15,6 +16,7 @@ import click
 
 from sectum.cli.faults import explain
 from sectum.cli.settings import NARROWEST, Settings, common
+from sectum.errors import UsageError
 
 STATUS = """\b
 Exit status:
@@ -75,6 +77,16 @@ class Sectum(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs' names."""
         return list(VERBS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that is meant; for one that is not there, the nearest is named."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            close = get_close_matches(args[0], VERBS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"verbs: {', '.join(VERBS)}"
+            raise UsageError(f"no verb is named {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The verb of that name, imported now."""

@@ -15,7 +15,7 @@ from rich.text import Text
 from sectum.actions import Action, AnswerKind, List, Principal, Reply, Verb, WhoAmI
 from sectum.cli import show
 from sectum.cli.loading import FILE, OUTPUT, SECRETS, load, secrets_folder
-from sectum.cli.sentences import WHY, field_of
+from sectum.cli.sentences import WHY, Sentence, field_of
 from sectum.cli.settings import Settings, Subcommand
 from sectum.cli.signals import interruptible
 from sectum.errors import ScenarioError, SurfaceFault
@@ -29,6 +29,9 @@ from sectum.secrets_dir import ReadSecret, secrets_in
 
 _NO_ANSWER = {AnswerKind.UNREACHABLE, AnswerKind.TIMEOUT}
 _REFUSED = {AnswerKind.UNAUTHENTICATED, AnswerKind.DENIED}
+NO_CREDENTIAL = "SecretMissing"
+"""No reason of a run: a run that lacks a credential does not begin."""
+_NO_CREDENTIAL = Sentence("a credential cannot be read", "", "credentials.secretRef")
 _STEPS = ("credential", "reachable", "identity", "empty")
 
 
@@ -96,9 +99,9 @@ async def _surface(scenario: Scenario, number: int, surface: Surface, secret: Re
         rows = await asyncio.gather(*(_principal(scenario, reach, who, secret, stack) for who in scenario.principals))
     for row in rows:
         if row["reason"] is not None:
-            reason = Reason(row["reason"])
-            row["field"] = field_of(reason, number=number, adapter=surface.adapter_name)
-            row["fix"] = row["fix"] or WHY[reason].fix
+            why = _why(row["reason"])
+            row["field"] = field_of(why, number=number, adapter=surface.adapter_name)
+            row["fix"] = row["fix"] or why.fix
     return rows
 
 
@@ -108,7 +111,7 @@ async def _principal(
     """One user on one surface; each step is True, False, or None where it could not be tried."""
     row: dict[str, Any] = {"surface": reach.name, "principal": str(who), **dict.fromkeys(_STEPS)}
 
-    def end(reason: Reason | None, *, fix: str | None = None, **steps: bool) -> dict[str, Any]:
+    def end(reason: str | None, *, fix: str | None = None, **steps: bool) -> dict[str, Any]:
         return {**row, **steps, "reason": str(reason) if reason else None, "field": "", "fix": fix}
 
     try:
@@ -118,9 +121,9 @@ async def _principal(
         reach.sessions[who] = await stack.enter_async_context(client)
         return await _answers(scenario, reach, who, end)
     except ScenarioError as error:
-        return end(Reason.DENIED, fix=str(error), credential=False)
+        return end(NO_CREDENTIAL, fix=str(error), credential=False)
     except UnicodeDecodeError:
-        return end(Reason.DENIED, fix="the credential is not UTF-8 text", credential=False)
+        return end(NO_CREDENTIAL, fix="the credential is not UTF-8 text", credential=False)
     except SurfaceFault as fault:
         denied = fault.reason == Reason.DENIED
         return end(Reason.DENIED if denied else Reason.UNREACHABLE, fix=fault.hint or None, reachable=denied)
@@ -180,7 +183,11 @@ def _draw(console: Console, document: dict[str, Any]) -> None:
         show.heading(console, "What to do")
     for surface, reason, field, fix in fixes:
         show.indented(console, Text.assemble((surface, "bold"), f": {reason}"))
-        show.advice(console, WHY[Reason(reason)].what, fix=fix, field=field)
+        show.advice(console, _why(reason).what, fix=fix, field=field)
+
+
+def _why(reason: str) -> Sentence:
+    return _NO_CREDENTIAL if reason == NO_CREDENTIAL else WHY[Reason(reason)]
 
 
 def _mark(works: bool | None) -> Text:

@@ -42,8 +42,8 @@ def run(settings: Settings, *, file: str, out: Path, secrets: Path | None, outpu
         ended = interruptible(
             lambda: pipeline.run(loaded.scenario, secret=secrets_in(folder), store=local_store(out), observe=seen),
             first=partial(seen.notice, "stopping: cleaning up, then writing the pack (Ctrl-C again: end at once)"),
-            second=partial(_end_hard, seen, out, secrets),
-            unfinished=f"stopped before the pack was written; {_sweep_command(out, secrets)}",
+            second=partial(_end_hard, seen, out, folder),
+            unfinished=f"stopped before the pack was written; {join(_sweep_command(out, folder))}",
         )
     document = _document(ended, loaded, out, folder)
     show.emit(
@@ -61,15 +61,14 @@ def _watching(settings: Settings, loaded: Loaded, *, quiet: bool) -> Watch:
     return watch(settings.err(), surfaces=names, quiet=quiet)
 
 
-def _end_hard(seen: Watch, out: Path, secrets: Path | None) -> None:
+def _end_hard(seen: Watch, out: Path, folder: Path) -> None:
     seen.__exit__(None, None, None)
     say("error: ended at once; documents may be left in the surfaces")
-    say(f"next: {_sweep_command(out, secrets)}")
+    say(f"next: {join(_sweep_command(out, folder))}")
 
 
-def _sweep_command(out: Path, secrets: Path | None) -> str:
-    chosen = ["--secrets", str(secrets)] if secrets else []
-    return join(["sectum", "sweep-orphans", "--out", str(out), *chosen])
+def _sweep_command(out: Path, folder: Path | None) -> list[str]:
+    return ["sectum", "sweep-orphans", "--out", str(out), *(["--secrets", str(folder)] if folder else [])]
 
 
 def _document(ended: pipeline.Ended, loaded: Loaded, out: Path, folder: Path) -> dict[str, Any]:
@@ -97,6 +96,7 @@ def _document(ended: pipeline.Ended, loaded: Loaded, out: Path, folder: Path) ->
         "manifest": str(out / ended.manifest),
         "publicKey": str(public) if public else None,
         "verify": ["sectum", "verify", pack, "--key", key, "--open", opened, "--allow-unanchored"],
+        "sweep": _sweep_command(out, folder) if any(each["notRemoved"] for each in result["surfaces"]) else None,
     }
 
 
@@ -115,8 +115,8 @@ def _draw(console: Any, result: dict[str, Any], document: dict[str, Any], *, wid
     show.command(console, join(document["verify"]))
     if document["publicKey"] is None:
         show.indented(console, show.dim("PUBLIC-KEY.pem is the signer's public key: openssl pkey -in KEY -pubout"))
-    if any(surface["notRemoved"] for surface in result["surfaces"]):
-        show.command(console, join(["sectum", "sweep-orphans", "--out", str(Path(document["pack"]).parent.parent)]))
+    if document["sweep"]:
+        show.command(console, join(document["sweep"]))
 
 
 @click.command("sweep-orphans", cls=Subcommand)
@@ -136,7 +136,7 @@ def sweep_orphans(settings: Settings, *, out: Path, secrets: Path | None, output
             lambda: _sweep(out, secrets, seen),
             first=partial(seen.notice, "stopping"),
             second=lambda: None,
-            unfinished=f"stopped before everything was removed; {_sweep_command(out, secrets)}",
+            unfinished=f"stopped before everything was removed; {join(_sweep_command(out, secrets))}",
         )
     rows: list[list[show.Cell]] = [
         [run_id, surface, counts["removed"], counts["notRemoved"]]

@@ -26,9 +26,10 @@ def draw(console: Console, run: Run, *, wide: bool) -> None:
     console.print(_headline(run))
     console.print()
     console.print(_cells(run, wide=wide))
-    console.print()
-    console.print(show.dim("Rate: of independent trials (an asker, a marker), with its 95 % Wilson interval."))
-    console.print(show.dim("At most: the largest rate that could still hide behind these trials (95 %)."))
+    if any(cell.get("independent") for cell in run["cells"]):
+        console.print()
+        console.print(show.dim("Rate: of independent trials (an asker, a marker), with its 95 % Wilson interval."))
+        console.print(show.dim("At most: the largest rate that could still hide behind these trials (95 %)."))
     _findings(console, run, wide=wide)
     _existence(console, run)
     _inconclusive(console, run)
@@ -120,14 +121,14 @@ def inconclusive(run: Run) -> Iterator[dict[str, Any]]:
     adapters = {surface["name"]: next(iter(surface["adapter"])) for surface in surfaces}
     counts = Counter((row["surface"], row["reason"]) for row in run["rows"] if row["reason"])
     for (surface, name), trials in counts.items():
-        reason = Reason(name)
+        why = WHY[Reason(name)]
         yield {
             "surface": surface,
             "reason": name,
             "trials": trials,
-            "meaning": WHY[reason].what,
-            "field": field_of(reason, number=numbers[surface], adapter=adapters[surface]),
-            "fix": WHY[reason].fix,
+            "meaning": why.what,
+            "field": field_of(why, number=numbers[surface], adapter=adapters[surface]),
+            "fix": why.fix,
         }
 
 

@@ -93,7 +93,7 @@ WHY_SKIPPED: dict[SkipReason, str] = {
 }
 
 
-def field_of(reason: Reason, *, number: int, adapter: str) -> str:
+def field_of(why: Sentence, *, number: int, adapter: str) -> str:
     """The path of the field to look at, of the surface of that number; empty if none is to blame."""
-    field = WHY[reason].field.format(adapter=adapter)
+    field = why.field.format(adapter=adapter)
     return f"spec.surfaces[{number}].{field}" if field else ""

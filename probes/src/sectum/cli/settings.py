@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 import click
 from rich.console import Console
+
+from sectum.errors import UsageError
 
 NARROWEST = 120
 """Columns where there is no terminal to ask."""
 _TALKATIVE = ("httpx", "httpcore", "psycopg", "psycopg.pool", "asyncio")
 """Loggers that put requests, headers, rows or exception texts into their lines."""
+
+_PADDING = re.compile(r" +$", re.MULTILINE)
 
 Function = TypeVar("Function", bound=Callable[..., Any] | click.Command)
 
@@ -40,9 +45,9 @@ class Settings:
         return _console(sys.stderr, self.no_color)
 
     def begin(self) -> None:
-        """Set logging up and say aloud what is unsafe; raises click.UsageError."""
+        """Set logging up and say aloud what is unsafe; raises UsageError."""
         if self.log_level == "DEBUG" and not self.unsafe_debug_logs:
-            raise click.UsageError("--log-level DEBUG may show content; it needs --unsafe-debug-logs too")
+            raise UsageError("--log-level DEBUG may show content; if that is meant, add --unsafe-debug-logs")
         if self.unsafe_debug_logs:
             say("warning: --unsafe-debug-logs: logs may show markers, locations and what the surfaces answer")
         if self.debug:
@@ -75,12 +80,25 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
+class _Trimmed:
+    """A stream for tables that are read by programs: lines without the blanks that pad their last column."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(_PADDING.sub("", text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def _console(stream: TextIO, no_color: bool) -> Console:
     """Colours and width of a terminal; nothing but text for a pipe, NO_COLOR, --no-color and dumb terminals."""
     terminal = stream.isatty()
     plain = no_color or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     return Console(
-        file=stream,
+        file=stream if terminal else cast(TextIO, _Trimmed(stream)),
         force_terminal=terminal and not plain,
         force_interactive=terminal and not plain,
         color_system="auto" if terminal and not plain else None,

@@ -66,6 +66,7 @@ class Lines:
     def __init__(self, console: Console, *, quiet: bool, now: Callable[[], float]) -> None:
         self._console, self._quiet, self._now = console, quiet, now
         self._said: dict[str, tuple[str, float]] = {}
+        self._unusable: set[str] = set()
 
     def __enter__(self) -> Lines:
         return self
@@ -79,8 +80,10 @@ class Lines:
         """Say it, if it is time."""
         stage, at = self._said.get(step.surface, ("", 0.0))
         due = step.stage != stage or step.done == step.total or self._now() - at >= _PLAIN_SECONDS
-        if self._quiet or not due:
+        if self._quiet or not due or (step.surface in self._unusable and step.stage != "clean"):
             return
+        if step.note:
+            self._unusable.add(step.surface)
         self._said[step.surface] = (step.stage, self._now())
         self.notice(_line(step))
 

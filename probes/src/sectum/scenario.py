@@ -157,9 +157,9 @@ class Exclusion(Strict):
 class Trials(Strict):
     """How many trials a surface × attack gets."""
 
-    markers_per_user: Annotated[int, Field(ge=3, le=48)] = 3
+    markers_per_user: Annotated[int, Field(ge=3, le=512)] = 3
     """Markers planted for each user on each surface; HARD, ENTITY and SECRET in turn."""
-    per_pair: Annotated[int, Field(ge=1, le=48)] = 1
+    per_pair: Annotated[int, Field(ge=1, le=512)] = 1
     """Trials for each asker, owner and phrasing, each with another marker of the owner's."""
 
     @model_validator(mode="after")

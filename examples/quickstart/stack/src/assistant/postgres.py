@@ -1,4 +1,4 @@
-"""Run the PostgreSQL server that the package pgserver brings, on a free port of 127.0.0.1, for as long as a block."""
+"""Run the PostgreSQL server that the package pgserver brings, on 127.0.0.1, for as long as a block."""
 
 import contextlib
 import ctypes
@@ -69,12 +69,12 @@ class _Installation:
 
 
 @contextlib.contextmanager
-def running_postgres(directory: Path) -> Iterator[Postgres]:
-    """Start an empty server below `directory` and stop it at the end of the block."""
+def running_postgres(directory: Path, *, port: int = 0) -> Iterator[Postgres]:
+    """Start an empty server below `directory` and stop it at the end of the block; port 0 takes a free one."""
     with _installed(directory) as installation:
         password = secrets.token_urlsafe(24)
         _initialise(installation, password)
-        process, port = _start(installation, password)
+        process, port = _start(installation, password, wanted=port)
         try:
             yield Postgres(port, password)
         finally:
@@ -152,18 +152,20 @@ def _initialise(installation: _Installation, password: str) -> None:
         raise PostgresError(f"initdb failed: {done.stderr.strip()}")
 
 
-def _start(installation: _Installation, password: str) -> tuple["subprocess.Popen[bytes]", int]:
+def _start(installation: _Installation, password: str, *, wanted: int) -> tuple["subprocess.Popen[bytes]", int]:
     # Another program may take the port between our look and the server's bind: look again.
     for _ in range(3):
-        port = _free_port()
+        port = wanted or _free_port()
         process = _spawn(installation, port)
         try:
             _wait(process, port, password)
         except TimeoutError:
             _stop(process)
             log = (installation.home / "log").read_text(errors="replace")
-            if "could not bind" in log:
+            if "could not bind" in log and not wanted:
                 continue
+            if "could not bind" in log:
+                raise PostgresError(f"port {port} of {HOST} is taken; choose another database port") from None
             raise PostgresError(f"the database server did not start:\n{log[-2000:]}") from None
         except BaseException:
             _stop(process)

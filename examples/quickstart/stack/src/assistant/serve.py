@@ -23,11 +23,11 @@ from assistant.postgres import DATABASE, HOST, Postgres, running_postgres
 from assistant.schema import APP_ROLE, create_schema
 
 
-def serve(settings: Settings, *, directory: Path, port: int) -> None:
+def serve(settings: Settings, *, directory: Path, port: int, postgres_port: int) -> None:
     """Run until SIGTERM or SIGINT, which the caller turns into an exception."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening(port))
-        postgres = stack.enter_context(running_postgres(directory))
+        postgres = stack.enter_context(running_postgres(directory, port=postgres_port))
         passwords = {account: secrets.token_urlsafe(24) for account in settings.accounts}
         app_password = secrets.token_urlsafe(24)
         with psycopg.connect(postgres.admin_dsn) as admin:

@@ -54,8 +54,8 @@ def main() -> int:
     )
     print(f"  the whole demo took {time.monotonic() - began:.0f} s. The packs, reports included, are in demo-out/.")
     title("What to try next")
-    print("  sectum plan -f examples/quickstart/scenario.yaml     what a run will do, without doing it")
-    print("  sectum surfaces http                                 how to describe your own endpoint")
+    print("  .venv/bin/sectum plan -f examples/quickstart/scenario.yaml     what a run does, without doing it")
+    print("  .venv/bin/sectum surfaces http                                how to describe your own endpoint")
     print("  your own stack: copy the scenario, change origin, paths and tenants, then `sectum check -f …`")
     print("  the cluster: the same YAML is what `kubectl apply` will take (the operator is the next part)")
     if not good:

@@ -85,6 +85,13 @@ def test_any_part_in_any_text_cut_anywhere_is_seen(kind, pair, seed, left, right
     assert not sighting.split
 
 
+@pytest.mark.parametrize("before", ["", "abcdefg ", "abcdefgh ", "abcdefghi ", "abcdefghij "])
+@pytest.mark.parametrize("change", [str, str.lower, lambda text: text[::-1]], ids=["as is", "case", "reversal"])
+def test_base64_is_seen_wherever_its_groups_of_four_begin(before: str, change) -> None:
+    encoded = base64.b64encode(part("hard-0", 0, 10).encode()).decode()
+    assert names(read(f"{before}{change(encoded)} {before}")) == ["hard-0"]
+
+
 PLAIN = [row for row in TRANSFORMATIONS if row.name not in ("url-escape", "json-escape")]
 
 
@@ -96,7 +103,7 @@ def test_a_form_is_seen_with_no_space_around_it(kind, outer, seed, left, right) 
 
 
 @pytest.mark.parametrize("filler", ["x", "é", " lorem ipsum", "QUJD", "6a", "%20", "\\n"])
-@pytest.mark.parametrize("before", [BLOCK - OVERLAP - 30, BLOCK - OVERLAP, BLOCK - 10, BLOCK, 2 * BLOCK - OVERLAP - 8])
+@pytest.mark.parametrize("before", [BLOCK - 2900, BLOCK - 1400, BLOCK - 10, BLOCK, 2 * BLOCK - OVERLAP - 8])
 def test_a_form_across_blocks_is_seen(filler: str, before: int) -> None:
     escape = TRANSFORMATIONS[8].apply
     longest = escape(escape(part("entity-0", 0, 6), lambda n: n - 1), lambda n: n - 1)
@@ -169,18 +176,18 @@ def test_parts_of_24_bits_are_no_sighting_but_count_as_sent(kind, pair, seed, da
     marker = f"{kind}-{rng.randrange(5)}"
     size = data.draw(st.integers(PART[kind], SIGHT[kind] - 1))
     start = data.draw(st.integers(0, length(kind) - size))
-    text = f"See {form(part(marker, start, start + size), *pair, rng)} there"
+    text = f"vu {form(part(marker, start, start + size), *pair, rng)} uv"  # u is in no marker
     assert read(text) == ()
-    assert INDEX.sent(text) == {marker}
+    assert marker in INDEX.sent(text)
 
 
 @given(kind=kinds, pair=pairs, seed=seeds, data=st.data())
 def test_parts_below_24_bits_are_nothing(kind, pair, seed, data) -> None:
     rng = random.Random(seed)
     start = data.draw(st.integers(0, length(kind) - PART[kind] + 1))
-    text = f"See {form(part(f'{kind}-0', start, start + PART[kind] - 1), *pair, rng)} there"
+    text = f"vu {form(part(f'{kind}-0', start, start + PART[kind] - 1), *pair, rng)} uv"
     assert read(text) == ()
-    assert INDEX.sent(text) == frozenset()
+    assert f"{kind}-0" not in INDEX.sent(text)
 
 
 def test_what_is_sent_is_found_behind_the_first_block_too() -> None:
@@ -195,6 +202,7 @@ H8, H5, H11 = part("hard-0", 0, 8), part("hard-0", 8, 13), part("hard-0", 11, 16
     ("answers", "bits"),
     [
         ([f"{H8} and {H5}!", ""], None),  # told with the answer that completes it, not again
+        ([f"{H8} and {H5}!", H5], None),  # nor when a part of it is repeated
         ([f"it ends in {H5} and starts with {H8}"], 65),
         ([H8, f"then {H5}"], 65),
         ([H5, H8], 65),
@@ -205,6 +213,10 @@ H8, H5, H11 = part("hard-0", 0, 8), part("hard-0", 8, 13), part("hard-0", 11, 16
         ([H8, part("hard-0", 8, 12)], None),  # 20 bits are no part
         ([H8, part("hard-1", 8, 13)], None),  # another marker's
         ([part("hard-0", 0, 5), f"{part('hard-0', 5, 10)[::-1]} {H11}"], 75),
+        (
+            [part("hard-0", 4, 9), f"{part('hard-0', 8, 13)} and {part('hard-0', 0, 5)}"],
+            None,
+        ),  # 50 of 65 in whole parts
         ([part("entity-0", 0, 2), part("entity-0", 2, 4)], None),  # 24 + 24
         ([part("entity-0", 0, 2), part("entity-0", 3, 6)], None),  # 24 + 36
         ([part("entity-0", 0, 2), part("entity-0", 4, 6) + ". " + part("entity-0", 2, 4)], 72),

@@ -48,7 +48,7 @@ class NotesApp:
     always_empty: bool = False
     """Answers 200 with nothing to everybody, save for whoami."""
     echo: bool = False
-    """Repeats every question, query and id in its answer."""
+    """Answers every question with the question, every fetch with the id, and nothing of what was written."""
     failing: bool = False
     """500 to everything but whoami."""
     keeps_deleted: bool = False
@@ -224,8 +224,10 @@ def _write(notes: NotesApp, user: User, sent: dict[str, Any]) -> Answered:
 
 
 def _fetch(notes: NotesApp, user: User, sent: dict[str, Any]) -> Answered:
+    if notes.echo:
+        return 200, Note(sent["id"], user, sent["id"], sent["id"]).shown()
     found = [note for note in notes.visible(user) if note.id == sent["id"]]
-    return (200, found[0].shown()) if found else (404, {"error": _said(notes, sent["id"])})
+    return (200, found[0].shown()) if found else (404, {})
 
 
 def _list(notes: NotesApp, user: User, _sent: dict[str, Any]) -> Answered:
@@ -237,13 +239,16 @@ def _batch(notes: NotesApp, user: User, sent: dict[str, Any]) -> Answered:
 
 
 def _search(notes: NotesApp, user: User, sent: dict[str, Any]) -> Answered:
-    return 200, {"items": [note.shown() for note in notes.matching(user, sent["q"])], "query": _said(notes, sent["q"])}
+    if notes.echo:
+        return 200, {"items": [], "query": sent["q"]}
+    return 200, {"items": [note.shown() for note in notes.matching(user, sent["q"])]}
 
 
 def _ask(notes: NotesApp, user: User, sent: dict[str, Any]) -> Answered:
+    if notes.echo:
+        return 200, {"answer": sent["question"], "sources": []}
     found = notes.matching(user, sent["question"])
-    answer = " ".join([_said(notes, sent["question"]), *(note.text for note in found)])
-    return 200, {"answer": answer.strip(), "sources": [{"id": note.id} for note in found]}
+    return 200, {"answer": " ".join(note.text for note in found), "sources": [{"id": note.id} for note in found]}
 
 
 def _cached(notes: NotesApp, user: User, sent: dict[str, Any]) -> Answered:
@@ -262,10 +267,6 @@ def _delete(notes: NotesApp, user: User, sent: dict[str, Any]) -> Answered:
         return 403, {}
     del notes.documents[sent["id"]]
     return 200, {}
-
-
-def _said(notes: NotesApp, text: str) -> str:
-    return text if notes.echo else ""
 
 
 def _words(text: str) -> frozenset[str]:

@@ -158,15 +158,19 @@ REACH: Final = 128
 """Characters around an escape that are read with it: more than a whole marker, or its base64, has without one."""
 
 
-def undo(folded: bytes, runs: bytes | None = None) -> Iterator[tuple[str, bytes]]:
+def undo(folded: bytes, runs: bytes | None = None, *, inner: bool = False) -> Iterator[tuple[str, bytes]]:
     """Read a folded text as each encoding: the encoding's name, and what of the decoded could be text, folded again.
 
-    `runs` are the `base64_runs` of the text, for who has them already.
+    `runs` are the `base64_runs` of the text, for who has them already. `inner` says that something else was undone
+    before: then the decoded is the part of a marker itself, which is ASCII and has no line ends, and less can be text.
     """
-    for name, decode in (("url-escape", _unescape_url), ("json-escape", _unescape_json), ("hex", _unhex)):
-        if decoded := decode(folded):
-            yield name, decoded
-    if decoded := _unbase64(base64_runs(folded) if runs is None else runs):
+    if decoded := _unescape_url(folded):
+        yield "url-escape", decoded
+    if decoded := _unescape_json(folded, _JSON_CODES if inner else _JSON):
+        yield "json-escape", decoded
+    if decoded := _unhex(folded, inner=inner):
+        yield "hex", decoded
+    if decoded := _unbase64(base64_runs(folded) if runs is None else runs, inner=inner):
         yield "base64", decoded
 
 
@@ -190,13 +194,14 @@ def _unescape_url(folded: bytes) -> bytes:
 
 
 _JSON = re.compile(rb"\\(?:[uU][0-9A-Fa-f]{4}|[xX][0-9A-Fa-f]{2}|[nrtbfNRTBF\\])")
+_JSON_CODES = re.compile(rb"\\(?:[uU][0-9A-Fa-f]{4}|[xX][0-9A-Fa-f]{2})")
 _JSON_TEXT = re.compile(_JSON.pattern.decode())
 
 
-def _unescape_json(folded: bytes) -> bytes:
+def _unescape_json(folded: bytes, escape: re.Pattern[bytes]) -> bytes:
     if b"\\" not in folded:
         return b""
-    text = _around(_JSON.finditer(folded), folded).decode("ascii")
+    text = _around(escape.finditer(folded), folded).decode("ascii")
     return fold(_JSON_TEXT.sub(lambda found: _unescaped(found[0]), text))
 
 
@@ -237,17 +242,19 @@ def digit_runs(letters: bytes, least: int) -> list[bytes]:
 _HEX: Final = _members(b"0123456789abcdefABCDEF")
 
 
-def _unhex(folded: bytes) -> bytes:
+def _unhex(folded: bytes, *, inner: bool) -> bytes:
     runs = [folded[start:stop] for start, stop in _runs(folded.translate(_HEX), 2 * SHORTEST)]
     if not runs:
         return b""
     even = (run[: len(run) & ~1] for run in runs)
     odd = (run[1 : len(run) - 1 + len(run) % 2] for run in runs)
-    return _legible(unhexlify(b"00".join(chain(even, odd))))
+    return _legible(unhexlify(b"00".join(chain(even, odd))), inner=inner)
 
 
+_SIGNS: Final = _KEPT + b" %\\+/=_-,.&'\n"
+_ASCII_TEXT: Final = _members(_SIGNS)
 _TEXT: Final = _members(
-    _KEPT + b" %\\+/=_-,.&'\n",
+    _SIGNS,
     bytes((0xC2, 0xC9, *range(0xCD, 0xD7))),  # first bytes of two: soft hyphen, homoglyphs
     b"\xe2\xe3\xef",  # first bytes of three: zero-width, wide
     bytes(range(0x80, 0xC0)),
@@ -255,9 +262,13 @@ _TEXT: Final = _members(
 _ONLY_TEXT: Final = bytes((0, 1, 0, 0, 0)) + bytes(251)
 
 
-def _legible(decoded: bytes) -> bytes:
+def _legible(decoded: bytes, *, inner: bool) -> bytes:
     """Keep the runs that could be text of a form, which leaves next to nothing of what was no encoding."""
-    classes = decoded.translate(_TEXT).replace(b"\2\4", b"\1\1").replace(b"\3\4\4", b"\1\1\1").translate(_ONLY_TEXT)
+    if inner:
+        classes = decoded.translate(_ASCII_TEXT)
+    else:
+        classes = decoded.translate(_TEXT).replace(b"\2\4", b"\1\1").replace(b"\3\4\4", b"\1\1\1")
+        classes = classes.translate(_ONLY_TEXT)
     kept = _BARRIER.join(decoded[start:stop] for start, stop in _runs(classes, SHORTEST))
     return fold(kept.decode("utf-8", "ignore"))
 
@@ -272,12 +283,12 @@ def base64_runs(folded: bytes) -> bytes:
     return b"=".join(_BASE64_RUN.findall(folded))
 
 
-def _unbase64(runs: bytes) -> bytes:
+def _unbase64(runs: bytes, *, inner: bool) -> bytes:
     if not runs:
         return b""
     letters = runs.translate(_STANDARD, b"=") + b"AAA"
     decoded = (a2b_base64(letters[skip : len(letters) - (len(letters) - skip) % 4]) for skip in range(4))
-    return _legible(b"\0".join(decoded))
+    return _legible(b"\0".join(decoded), inner=inner)
 
 
 # base64 whose case was changed cannot be decoded in general. Where it holds letters, digits, spaces and punctuation of

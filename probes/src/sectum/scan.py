@@ -220,9 +220,9 @@ def _readings(folded: bytes) -> Iterator[tuple[Form, bytes]]:
     runs = forms.base64_runs(folded)
     for outer, decoded in forms.undo(folded, runs):
         yield (outer,), decoded
-        for inner, twice in forms.undo(decoded):
+        for inner, twice in forms.undo(decoded, inner=True):
             yield (outer, inner), twice
-    for inner, decoded in forms.undo(folded[::-1], runs[::-1]):
+    for inner, decoded in forms.undo(folded[::-1], runs[::-1], inner=True):
         yield ("reversal", inner), decoded
     if restored := forms.undo_cased_base64(runs):
         yield ("case", "base64"), restored

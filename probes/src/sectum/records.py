@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from sectum import dsse
-from sectum.codec import b64, canonical, parse, sha256, unb64
+from sectum.codec import NotCanonical, b64, canonical, parse, sha256, unb64
 
 RECORD_TYPE = "application/vnd.sectum.record+json"
 
@@ -57,7 +57,10 @@ def read_record(data: bytes, public_key: str) -> Record:
     verify = verify_with_run_key(public_key)
     payload = dsse.open_envelope(parse(data), payload_type=RECORD_TYPE, verify=verify, keyid=run_key_id(public_key))
     values = parse(payload)
-    return Record(**{**values, "kind": RecordKind(values["kind"])})
+    try:
+        return Record(**{**values, "kind": RecordKind(values["kind"])})
+    except (KeyError, TypeError, ValueError):
+        raise NotCanonical("the run's key signed it, but it is no record") from None
 
 
 def run_key_id(public_key: str) -> str:
@@ -66,8 +69,11 @@ def run_key_id(public_key: str) -> str:
 
 
 def verify_with_run_key(public_key: str) -> Callable[[bytes, bytes], bool]:
-    """A check of signatures by the run's key, for `dsse.open_envelope`."""
-    key = Ed25519PublicKey.from_public_bytes(unb64(public_key))
+    """A check of signatures by the run's key, for `dsse.open_envelope`; raises NotCanonical for what is no key."""
+    try:
+        key = Ed25519PublicKey.from_public_bytes(unb64(public_key))
+    except ValueError:
+        raise NotCanonical("the run's public key is not one of Ed25519") from None
 
     def verify(message: bytes, signature: bytes) -> bool:
         try:

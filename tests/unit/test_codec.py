@@ -1,6 +1,7 @@
 """Canonical JSON (RFC 8785) and base64 have one spelling each, and no other is read."""
 
 import struct
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -122,10 +123,8 @@ def test_no_letter_of_a_base64_text_can_be_changed_unseen(data: bytes, draw: st.
     text = b64(data)
     place = draw.draw(st.integers(0, len(text) - 1))
     letter = draw.draw(st.sampled_from(sorted(set("ABZaz09+/= \n") - {text[place]})))
-    try:
+    with suppress(NotCanonical):
         assert unb64(text[:place] + letter + text[place + 1 :]) != data
-    except NotCanonical:
-        pass
 
 
 def test_a_digest_is_that_of_the_canonical_form() -> None:

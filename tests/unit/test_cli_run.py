@@ -2,7 +2,9 @@
 
 import json
 import os
+import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -206,8 +209,6 @@ def test_check_says_for_each_user_what_works(tmp_path: Path) -> None:
 def test_check_finds_a_place_that_is_not_empty(tmp_path: Path) -> None:
     with a_lab(tmp_path) as lab:
         header = {"Authorization": f"Bearer {lab.notes.tokens['globex', 'ben']}"}
-        import httpx
-
         httpx.post(f"{lab.notes.url}/notes", headers=header, json={"title": "a", "text": "b"}).raise_for_status()
         result = lab("check", "-f", lab.file)
         run = lab.run("--quiet")
@@ -347,8 +348,6 @@ def _seen(words: list[str], *, terminal: bool, **more: str) -> str:
     if not terminal:
         done = subprocess.run(command(*words), env=environment(**more), capture_output=True, text=True, timeout=60)
         return done.stdout + done.stderr
-    import pty
-
     master, slave = pty.openpty()
     with subprocess.Popen(command(*words), env=environment(**more), stdout=slave, stderr=slave) as process:
         os.close(slave)
@@ -400,12 +399,24 @@ def test_every_verb_that_gives_a_result_gives_json_that_jq_parses(tmp_path: Path
             "version": [],
         }
         for verb, words in cases.items():
-            done = subprocess.run(command(verb, *words, "-o", "json"), env=environment(), capture_output=True)
-            assert done.returncode == 0, (verb, done.stderr)
-            subprocess.run(["jq", "-e", "."], input=done.stdout, check=True, stdout=subprocess.DEVNULL)
+            done = lab(verb, *words, "-o", "json")
+            assert done.exit_code == 0, (verb, done.output)
+            _parse_with_jq(done.stdout)
             same = lab(verb, *words, "-o", "yaml")
             assert isinstance(yaml.safe_load(same.stdout), dict), verb
+        (pack, *_) = (lab.out / "packs").glob("*.zip")
+        verified = lab("verify", str(pack), "-o", "json")
+        assert verified.exit_code == 12
+        _parse_with_jq(verified.stdout)
         assert set(cases) | {"verify", "completion"} == set(VERBS)
+
+
+def _parse_with_jq(text: str) -> None:
+    jq = shutil.which("jq")
+    if jq is None:
+        json.loads(text)
+    else:
+        subprocess.run([jq, "-e", "."], input=text, text=True, check=True, stdout=subprocess.DEVNULL)
 
 
 def test_every_reason_has_its_sentence() -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -375,3 +376,12 @@ def test_progress_without_a_terminal_says_each_stage_and_something_now_and_then(
         "api: cleaned up",
         "db: cannot be used: Unreachable",
     ]
+
+
+def test_the_page_shows_every_verb_and_only_options_that_there_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    for verb in VERBS:
+        assert f"sectum {verb}" in page, verb
+    known = "".join(sectum(*words, "--help").stdout for words in [[], *([verb] for verb in VERBS)])
+    for option in set(re.findall(r"--[a-z-]+[a-z]", page)):
+        assert option in known, option

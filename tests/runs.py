@@ -21,10 +21,12 @@ from sectum.keys.unsafe_local import UnsafeLocalKey
 from sectum.manifest import Manifest, draw_manifest, seal
 from sectum.plan import Plan, Trial, make_plan, planned_root
 from sectum.ports import Arm
-from sectum.records import Record, RecordKind, sign_record
+from sectum.records import Record, RecordKind, read_record, sign_record
 from sectum.scenario import Scenario, load
 from sectum.signers.ec_key import EcKeySigner
 from sectum.verdict import derive
+
+__all__ = ["Plan", "Trial", "read_record"]
 
 Row = dict[str, Any]
 RUN_ID = "01976f3a-5c00-7abc-8def-0123456789ab"
@@ -265,7 +267,7 @@ def _surface_row(about: Scenario, planned: Plan, name: str) -> dict[str, Any]:
     }
 
 
-def recorded(document: dict[str, Any], manifest: Manifest) -> dict[str, bytes]:
+def recorded(document: dict[str, Any], manifest: Manifest, *, salted_hash: str | None = None) -> dict[str, bytes]:
     """The stage records that a run with these rows leaves: start, one Leak record per leaking row, result."""
     files: dict[str, bytes] = {}
     for surface in document["surfaces"]:
@@ -278,18 +280,24 @@ def recorded(document: dict[str, Any], manifest: Manifest) -> dict[str, bytes]:
                 so_far = {**row, "fault": "Cancelled", "arms": row["arms"][: sees[0] + 1]}
                 bodies.append((RecordKind.LEAK, {"slot": row["slot"], "row": so_far}))
         bodies.append((RecordKind.RESULT, {"rows": rows, **spent}))
-        files |= chain(manifest, surface["name"], bodies)
+        files |= chain(manifest, surface["name"], bodies, salted_hash=salted_hash)
     return files
 
 
-def chain(manifest: Manifest, surface: str, bodies: list[tuple[RecordKind, dict[str, Any]]]) -> dict[str, bytes]:
+def chain(
+    manifest: Manifest,
+    surface: str,
+    bodies: list[tuple[RecordKind, dict[str, Any]]],
+    *,
+    salted_hash: str | None = None,
+) -> dict[str, bytes]:
     """Records of one surface, each naming the one before it."""
     files: dict[str, bytes] = {}
     previous = None
     for number, (kind, body) in enumerate(bodies):
         record = Record(
             run=manifest.run,
-            manifest=manifest.salted_hash(),
+            manifest=salted_hash or manifest.salted_hash(),
             stage="probe",
             surface=surface,
             attempt=1,

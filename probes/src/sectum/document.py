@@ -183,6 +183,15 @@ class _SurfaceRow(_Part):
     residue: list[Line]
 
 
+class _Cell(BaseModel):
+    """What the Statement reads of it; like findings it is compared as a whole with what the rows lead to."""
+
+    surface: Name
+    attack: Name
+    asker_kind: Annotated[Literal["other-tenant", "same-tenant", "any"], Field(alias="askerKind")]
+    outcome: Outcome
+
+
 class _Run(_Part):
     schema_: Annotated[Literal["sectum.ai/run/v1"], Field(alias="schema")]
     run: RunId
@@ -200,9 +209,8 @@ class _Run(_Part):
     rows: list[_Row]
     skips: list[_Skip]
     surfaces: list[_SurfaceRow]
-    # Compared as a whole with what is derived from the rest, so not shaped here.
     findings: list[dict[str, Any]]
-    cells: list[dict[str, Any]]
+    cells: list[_Cell]
     verdict: Literal["Leak", "Inconclusive", "Pass"]
 
 

@@ -42,7 +42,10 @@ class Case:
 
     def statement(self) -> dict[str, Any]:
         """What the bundle says that was signed; raises Failed."""
-        value = parse(self.bundle().statement)
+        try:
+            value = parse(self.bundle().statement)
+        except NotCanonical:
+            raise Failed("what was signed is not canonical JSON") from None
         if not isinstance(value, dict) or set(value) != {"_type", "subject", "predicateType", "predicate"}:
             raise Failed("what was signed is no Statement")
         return value

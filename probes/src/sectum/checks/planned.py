@@ -33,18 +33,24 @@ def plan(case: Case) -> str:
         if row["slot"] != _slot(row):
             raise Failed(f"slot {row['slot']} is not what its row's fields lead to")
     made_by = run["versions"].get("sectum")
-    try:
-        again = make_plan(parse_scenario(run["scenario"]["snapshot"]))
-    except ScenarioError:
-        again = None
     attacks = {each["attack"] for each in [*run["rows"], *run["skips"]]}
-    if made_by != version("sectum") or again is None or attacks != set(catalog.attacks()):
-        raise Undecided(f"made by sectum {made_by} and its plug-ins, not by this one's: not planned again")
+    foreign = Undecided(f"made by sectum {made_by} and its plug-ins, not by this one's: not planned again")
+    if made_by != version("sectum") or attacks != set(catalog.attacks()):
+        raise foreign
+    try:
+        scenario = parse_scenario(run["scenario"]["snapshot"])
+    except ScenarioError:
+        raise foreign from None
+    again = make_plan(scenario)
     planned = [{name: row[name] for name in PLANNED_FIELDS} for row in run["rows"]]
     _same_table(planned, again.rows(), "rows")
     _same_table(run["skips"], [skip.row() for skip in again.skips], "skips")
     _same_table([each["id"] for each in run["markers"]], [each.id for each in again.markers], "markers")
     _same_table([each["id"] for each in run["decoys"]], [each.id for each in again.decoys], "decoys")
+    surfaces = [[each[name] for name in ("name", "kind", "adapter", "residue")] for each in run["surfaces"]]
+    declared = {each.surface: list(each.residue) for each in again.totals}
+    named = [[each.name, str(each.kind), each.adapter_name, declared[each.name]] for each in scenario.spec.surfaces]
+    _same_table(surfaces, named, "surfaces")
     return f"planned again from the scenario: the same {len(planned)} trials, {len(run['skips'])} skips"
 
 

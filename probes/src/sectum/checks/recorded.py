@@ -25,19 +25,15 @@ def stage_records(case: Case) -> str:
         raise Failed("surfaces with records, of the scenario and of run.json are not the same")
     recorded: list[dict[str, Any]] = []
     for surface in surfaces:
-        recorded += chains[surface][-1]["body"]["rows"]
-        _spent(next(each for each in run["surfaces"] if each["name"] == surface), chains[surface][-1]["body"])
+        first, last = chains[surface][0]["body"], chains[surface][-1]["body"]
+        if first["trials"] != len(last["rows"]):
+            raise Failed(f"surface {surface}: begun with {first['trials']} trials, {len(last['rows'])} recorded")
+        recorded += last["rows"]
+        _spent(next(each for each in run["surfaces"] if each["name"] == surface), last)
     if canonical(recorded) != canonical(stated):
         raise Failed(_first_difference(recorded, stated))
-    rows = {row["slot"]: row for row in stated}
     leaks = [each["body"] for chain in chains.values() for each in chain if each["kind"] == "leak"]
-    for leak in leaks:
-        if (
-            leak["row"]["slot"] != leak["slot"]
-            or leak["slot"] not in rows
-            or not _lives_on(leak["row"], rows[leak["slot"]])
-        ):
-            raise Failed(f"slot {leak['slot']}: what its Leak record saw is gone from its row")
+    _still_there(leaks, {row["slot"]: row for row in stated})
     count = sum(map(len, chains.values()))
     said = f"{count} signed by the run's key, {len(leaks)} Leak records among them, the same rows as run.json"
     if not list(_anchors_of_key(case)):
@@ -107,6 +103,13 @@ def _first_difference(recorded: list[dict[str, Any]], stated: list[dict[str, Any
         if place < len(stated) and stated[place]["slot"] == row["slot"] and stated[place] != row:
             return f"slot {row['slot']}: its row is not the one that was recorded"
     return f"{len(stated)} rows in run.json, {len(recorded)} recorded, or in another order"
+
+
+def _still_there(leaks: list[dict[str, Any]], rows: Mapping[str, Mapping[str, Any]]) -> None:
+    for leak in leaks:
+        slot = leak["slot"]
+        if leak["row"]["slot"] != slot or slot not in rows or not _lives_on(leak["row"], rows[slot]):
+            raise Failed(f"slot {slot}: what its Leak record saw is gone from its row")
 
 
 def _lives_on(early: Mapping[str, Any], late: Mapping[str, Any]) -> bool:

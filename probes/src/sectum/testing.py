@@ -54,13 +54,13 @@ class ManualClock:
     """Time that passes only when somebody sleeps, and then at once; `slept` lists the pauses in seconds."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds = self.computed = 0.0
         self.slept: list[float] = []
 
     @property
     def clock(self) -> Clock:
         """As the stages take it."""
-        return Clock(now=lambda: self.seconds, busy=lambda: 0.0, sleep=self._sleep)
+        return Clock(now=lambda: self.seconds, busy=lambda: self.computed, sleep=self._sleep)
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -311,7 +311,7 @@ class MemorySpec(AdapterSpec):
 
     def claim_names(self) -> tuple[str, ...]:
         """One, which `believes_claims` is about."""
-        return ("tenant-header",)
+        return (str(_CLAIM["name"]),)
 
     def client_chooses_location(self) -> bool:
         """See AdapterSpec."""
@@ -329,11 +329,25 @@ class MemorySpec(AdapterSpec):
 
 
 class _MemoryUnion(OneOf):
-    memory: MemorySpec | None = None
+    http: MemorySpec | None = None
+
+
+def _twin(name: str, surface: MemorySurface) -> dict[str, Any]:
+    """An http adapter that can do the same as the surface, and reaches nothing: what the snapshot shows."""
+    items = {"request": {"path": "/x"}}
+    calls: dict[Verb, dict[str, Any]] = {
+        Verb.WHOAMI: {**items, "expect": {"$.who": "{tenant}/{user}"}},
+        Verb.WRITE: {"request": {"path": "/{wanted}"}} if surface.client_chooses else {**items, "location": "$.id"},
+    }
+    adapter = {str(verb): calls.get(verb, items) for verb in sorted(surface.verbs)}
+    return {"origin": f"http://{name}.invalid", "claims": [_CLAIM], **adapter}
+
+
+_CLAIM = {"name": "tenant-header", "headers": {"X-Tenant": "{owner.tenant}"}}
 
 
 class MemoryScenario(Scenario):
-    """A scenario with memory surfaces; its snapshot names adapters that reach nothing."""
+    """A scenario with memory surfaces; its snapshot names adapters that can do the same and reach nothing."""
 
     plain: Scenario
     """The same with those adapters."""
@@ -379,10 +393,10 @@ def memory_scenario(
                         "credentials": {
                             "secretRef": {"name": f"sectum-surface-{name}-tokens", "key": "{tenant}.{user}"}
                         },
-                        "adapter": {"http": {"origin": f"http://{name}.invalid"}},
+                        "adapter": {"http": _twin(name, surface)},
                         **(surface_fields or {}),
                     }
-                    for name in named
+                    for name, surface in named.items()
                 ],
                 "manifest": {"key": {"unsafeLocalKey": {"secretRef": {"name": "sectum-key-manifest", "key": "key"}}}},
                 "evidence": {
@@ -395,7 +409,7 @@ def memory_scenario(
     )
 
     def in_memory(surface: Surface) -> Surface:
-        union = _MemoryUnion.model_construct(memory=MemorySpec(surface=named[surface.name]))
+        union = _MemoryUnion.model_construct(http=MemorySpec(surface=named[surface.name]))
         return surface.model_copy(update={"adapter": union})
 
     changed = plain.spec.model_copy(update={"surfaces": tuple(in_memory(each) for each in plain.spec.surfaces)})

@@ -96,7 +96,7 @@ def _spent(stated: Mapping[str, Any], recorded: Mapping[str, Any]) -> None:
 
 
 def _first_difference(recorded: list[dict[str, Any]], stated: list[dict[str, Any]]) -> str:
-    slots = [row["slot"] for row in stated]
+    slots = {row["slot"] for row in stated}
     for place, row in enumerate(recorded):
         if row["slot"] not in slots:
             return f"slot {row['slot']}: recorded, but no row of run.json"

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from sectum.actions import AnswerKind
-from sectum.codec import NotCanonical, canonical, parse
+from sectum.codec import NotCanonical, parse
 from sectum.errors import NotVerified
 from sectum.fields import Name
 from sectum.finding import Outcome
@@ -256,10 +256,21 @@ class _RecordHead(_Part):
     kind: Literal["start", "leak", "result"]
     number: Count
     previous: Hex | None
-    body: dict[str, Any]
 
 
-_BODIES: dict[str, type[_Part]] = {"start": _StartBody, "leak": _LeakBody, "result": _ResultBody}
+class _Start(_RecordHead):
+    body: _StartBody
+
+
+class _Leak(_RecordHead):
+    body: _LeakBody
+
+
+class _Result(_RecordHead):
+    body: _ResultBody
+
+
+_RECORDS: dict[str, type[BaseModel]] = {"start": _Start, "leak": _Leak, "result": _Result}
 
 
 def read_run(data: bytes) -> dict[str, Any]:
@@ -274,18 +285,24 @@ def read_open(data: bytes) -> dict[str, Any]:
 
 def read_record_payload(data: bytes) -> dict[str, Any]:
     """A stage record's payload with the body that its kind has; raises NotVerified."""
-    value = _shaped(data, _RecordHead, "the record")
-    _shape(canonical(value["body"]), _BODIES[value["kind"]], "the record's body")
-    return value
+    value = _parsed(data, "the record")
+    kind = value.get("kind") if isinstance(value, dict) else None
+    _shape(data, _RECORDS[kind] if isinstance(kind, str) and kind in _RECORDS else _RecordHead, "the record")
+    record: dict[str, Any] = value
+    return record
 
 
 def _shaped(data: bytes, model: type[BaseModel], what: str) -> dict[str, Any]:
-    try:
-        value: dict[str, Any] = parse(data)
-    except NotCanonical:
-        raise NotVerified(f"{what} is not canonical JSON (RFC 8785)") from None
+    value: dict[str, Any] = _parsed(data, what)
     _shape(data, model, what)
     return value
+
+
+def _parsed(data: bytes, what: str) -> Any:
+    try:
+        return parse(data)
+    except NotCanonical:
+        raise NotVerified(f"{what} is not canonical JSON (RFC 8785)") from None
 
 
 def _shape(data: bytes, model: type[BaseModel], what: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sectum import catalog, document, dsse, merkle, series
 from sectum.actions import Principal
 from sectum.checks.case import Case, Failed, Undecided
-from sectum.codec import NotCanonical, canonical, digest, parse, sha256
+from sectum.codec import NotCanonical, digest, parse, sha256
 from sectum.errors import ScenarioError
 from sectum.manifest import belongs, header, unseal
 from sectum.markers import Kind
@@ -73,7 +73,7 @@ def _unique(names: list[str], what: str) -> None:
 
 
 def _same_table(actual: list[Any], expected: list[Any], what: str) -> None:
-    if canonical(actual) == canonical(expected):
+    if actual == expected:  # strictly typed, so that no True passes for a 1
         return
     if len(actual) != len(expected):
         raise Failed(f"{len(actual)} {what}, but the scenario leads to {len(expected)}")

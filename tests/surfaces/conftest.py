@@ -31,7 +31,7 @@ class Server(NamedTuple):
         with psycopg.connect(
             host="127.0.0.1", port=self.port, dbname="postgres", user="postgres", password=ADMIN_PASSWORD
         ) as connection:
-            cursor = connection.execute(statements)  # type: ignore[call-overload]
+            cursor = connection.execute(statements)
             while cursor.nextset():
                 pass
             return cursor.fetchall() if cursor.description else []
@@ -63,6 +63,8 @@ def postgres() -> Iterator[Server]:
         data = ["-D", str(home / "data")]
         how = ["-U", "postgres", "-A", "scram-sha-256", "--pwfile=password", "--no-sync", "-E", "UTF8"]
         subprocess.run([binaries / "initdb", *data, *how], check=True, capture_output=True, **run)
+        rules = home / "data" / "pg_hba.conf"
+        rules.write_text(f"host all acme_alice_barred all reject\n{rules.read_text()}")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

@@ -73,6 +73,15 @@ def test_http_is_silent_about_what_it_sends_and_gets(response: bytes, logs: pyte
     assert shown(logs.text, *map(repr, heard.replies), *map(repr, ACTIONS)) == []
 
 
+@pytest.mark.parametrize("name", ["httpx", "httpcore.http11", "psycopg", "psycopg.pool"])
+def test_the_clients_loggers_are_quiet_whatever_the_root_logger_lets_through(
+    name: str, logs: pytest.LogCaptureFixture
+) -> None:
+    assert logs.handler.level == logging.DEBUG
+    lowest = logging.ERROR if name.startswith("psycopg") else logging.INFO
+    assert not logging.getLogger(name).isEnabledFor(lowest)
+
+
 def test_the_look_at_logs_sees_what_httpcore_would_show(logs: pytest.LogCaptureFixture) -> None:
     for name in ("httpx", "httpcore"):
         logs.set_level(logging.DEBUG, logger=name)

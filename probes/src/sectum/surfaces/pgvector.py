@@ -11,7 +11,6 @@ import hashlib
 import logging
 import math
 import re
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -357,10 +356,7 @@ class _Client:
     async def perform(self, action: Action, sink: Sink) -> Reply:
         """Do the action in one statement; ValueError for a verb that verbs() does not have."""
         items = () if isinstance(action, Fetch | Batch | List | Search) else None
-        statement = self._statement(action)
-        if statement is None:
-            return Reply(AnswerKind.REJECTED, items=items)
-        outcome = await self._wire.run(statement)
+        outcome = await self._wire.run(self._statement(action))
         sink(outcome.said + "\n")
         if outcome.fault is not None:
             return Reply(outcome.fault, items=items, identity=False if isinstance(action, WhoAmI) else None)
@@ -391,8 +387,8 @@ class _Client:
         owner = {"owner.tenant": action.as_if.tenant, "owner.user": action.as_if.user}
         return {name: fill(template, {**self._known, **owner}) for name, template in claim.settings.items()}
 
-    def _statement(self, action: Action) -> _Statement | None:
-        """The statement; None for a location that is none of this table's."""
+    def _statement(self, action: Action) -> _Statement:
+        """The statement; the server rejects a location that does not fit the id's type."""
         settings = self._settings(action)
         match action:
             case WhoAmI():
@@ -400,10 +396,6 @@ class _Client:
                 return _Statement(sql.SQL("SELECT {}").format(sql.SQL(", ").join([_USER, *asked])), {}, settings)
             case Write():
                 return self._insert(action, settings)
-            case Fetch() | Delete() if not self._is_id(action.location):
-                return None
-            case Batch() if not all(map(self._is_id, action.locations)):
-                return None
             case Delete():
                 query = sql.SQL("DELETE FROM {} WHERE {} = %(id)s::{}").format(self._table, self._id, self._type)
                 return _Statement(query, {"id": action.location}, settings)
@@ -422,15 +414,6 @@ class _Client:
                 return self._select(order.format(sql.Identifier(self._spec.columns.vector), operator), values, settings)
             case _:
                 raise ValueError(f"a table cannot do {type(action).__name__}")
-
-    def _is_id(self, location: str) -> bool:
-        """Could this be an id here? The server would refuse the whole batch for one that could not."""
-        if self._spec.id_type == "bigint":
-            return re.fullmatch(r"-?\d{1,18}", location, re.ASCII) is not None
-        try:
-            return self._spec.id_type == "text" or bool(uuid.UUID(location))
-        except ValueError:
-            return False
 
     def _select(self, tail: sql.Composable, values: Mapping[str, Any], settings: Mapping[str, str]) -> _Statement:
         """Rows of (id, text, bytes so far), cut by the server: it stops after the row that goes beyond the bound."""

@@ -332,6 +332,7 @@ def test_no_escape_byte_without_a_terminal_or_where_colours_are_not_wanted(tmp_p
         more = {"NO_COLOR": {"NO_COLOR": "1"}, "dumb": {"TERM": "dumb"}}.get(how, {"FORCE_COLOR": "1"})
         seen = _seen(words, terminal=how != "pipe", **{"TERM": "xterm-256color", **more})
     assert "Pass" in seen
+    assert "api: cleaned up" in seen, "plain lines instead of a table that moves the cursor"
     assert "\x1b" not in seen
 
 

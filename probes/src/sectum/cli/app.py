@@ -69,7 +69,6 @@ class Sectum(click.Group):
             extra.setdefault("terminal_width", NARROWEST)
         try:
             status = super().main(args, prog_name or _program(), **extra)
-            sys.stdout.flush()
         except Exception as error:  # noqa: BLE001  (the last resort: one line and a status)
             status = explain(error, settings)
         sys.exit(status if isinstance(status, int) else 0)

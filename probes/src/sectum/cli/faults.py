@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import sys
 import traceback
 
 import click
@@ -20,9 +18,6 @@ class Stopped(SectumError):
 
 def explain(error: BaseException, settings: Settings) -> int:
     """Say on stderr what went wrong; never an exception's text that could hold content, unless --debug."""
-    if _is_broken_pipe(error):
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what is still buffered has no reader)
-        return 1
     if settings.debug and not isinstance(error, (click.ClickException, click.Abort)):
         say("".join(traceback.format_exception(error)).replace("\n", os.linesep))
     if isinstance(error, click.ClickException):
@@ -98,7 +93,3 @@ def _where(error: BaseException) -> str:
         return ""
     name = frames[-1].filename.rsplit(f"{os.sep}sectum{os.sep}", 1)[1]
     return f" in sectum/{name}:{frames[-1].lineno}"
-
-
-def _is_broken_pipe(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno == errno.EPIPE and not error.filename

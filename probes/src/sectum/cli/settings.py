@@ -101,7 +101,6 @@ def _console(stream: TextIO, no_color: bool) -> Console:
         file=stream if terminal else cast(TextIO, _Trimmed(stream)),
         force_terminal=terminal and not plain,
         force_interactive=terminal and not plain,
-        color_system="auto" if terminal and not plain else None,
         width=None if terminal else max(NARROWEST, _columns()),
         highlight=False,
         markup=False,

@@ -45,17 +45,25 @@ async def clean(
     named = [*receipts.items(), *(doubtful.items() if chosen else ())]
     gone = await _delete_all(reach, {(markers[each].spec.owner, location) for each, location in named})
     owners = sorted({markers[each].spec.owner for each in (*receipts, *doubtful)}) if Verb.LIST in reach.verbs else []
-    found = await asyncio.gather(*(_left(reach, owner, markers, index) for owner in owners))
-    listings = dict(zip(owners, found, strict=True))
-    left = {place for places in listings.values() for place in places or ()}
-    again = await _delete_all(reach, left)
-    # What is listed after it was said to be gone is not believed to be gone the second time either.
-    failed = {place for place, done in (gone | again).items() if not done} | (left & gone.keys())
+
+    async def look() -> dict[Principal, set[Place] | None]:
+        found = await asyncio.gather(*(_left(reach, owner, markers, index) for owner in owners))
+        return dict(zip(owners, found, strict=True))
+
+    listings = await look()
+    again = await _delete_all(reach, _all(listings))
+    # That it is gone is believed only of what is no longer listed.
+    still = _all(await look()) if again else set()
+    failed = {place for place, done in (gone | again).items() if not done} | still
     unseen = () if chosen else [each for each in doubtful if listings.get(markers[each].spec.owner) is None]
-    return Cleaned(len(gone.keys() | again.keys()) - len(failed), len(failed) + len(unseen))
+    return Cleaned(len({*gone, *again, *failed}) - len(failed), len(failed) + len(unseen))
 
 
 Place = tuple[Principal, str]
+
+
+def _all(listings: Mapping[Principal, set[Place] | None]) -> set[Place]:
+    return {place for places in listings.values() for place in places or ()}
 
 
 async def _delete_all(reach: Reach, places: set[Place]) -> dict[Place, bool]:

@@ -35,7 +35,7 @@ from sectum.scan import Index
 from sectum.scenario import Scenario, parse
 from sectum.secrets_dir import ReadSecret
 from sectum.sign import sign_statement
-from sectum.store import Store
+from sectum.store import NotStored, Store
 from sectum.verdict import derive, sharing_of
 
 _ATTEMPT = 1
@@ -498,7 +498,15 @@ def _surface_row(job: Job, reach: Reach, result: Any) -> dict[str, Any]:
 async def orphans(store: Store) -> list[str]:
     """Ids of the runs whose cleaning up never ended."""
     runs = [name.removeprefix("manifests/").removesuffix(".sealed.json") for name in await store.names("manifests/")]
-    return [each for each in runs if f"work/{each}/cleaned" not in await store.names(f"work/{each}/cleaned")]
+    return [each for each in runs if not await _is_cleaned(store, each)]
+
+
+async def _is_cleaned(store: Store, run_id: str) -> bool:
+    try:
+        await store.read(f"work/{run_id}/cleaned")
+    except NotStored:
+        return False
+    return True
 
 
 async def sweep(run_id: str, *, secret: ReadSecret, store: Store, observe: Observe) -> dict[str, Cleaned]:

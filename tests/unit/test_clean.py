@@ -1,0 +1,81 @@
+"""Cleaning up deletes what receipts name, looks for the rest, and believes nobody."""
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from sectum.actions import AnswerKind, Verb
+from sectum.clean import Cleaned, clean
+from sectum.manifest import draw_manifest
+from sectum.plan import make_plan
+from sectum.reach import open_reach
+from sectum.reasons import Reason
+from sectum.scan import Index
+from sectum.testing import Audience, Document, ManualClock, MemorySurface, memory_scenario, memory_secrets
+
+ALL = frozenset(Verb)
+
+
+def cleaned(surface: MemorySurface, *, unreceipted: int = 0, stopped: Reason | None = None) -> Cleaned:
+    """Clean up twelve documents, so many of which have no receipt."""
+    scenario = memory_scenario(surface)
+    markers = draw_manifest(make_plan(memory_scenario(MemorySurface())), run="r", below=secrets.randbelow).markers
+    for number, each in enumerate(markers):
+        place = each.wanted if surface.client_chooses else f"place-{number}"
+        surface.documents[place] = Document(place, each.spec.owner, "title", each.document())
+    places = dict(zip([each.id for each in markers], list(surface.documents), strict=True))
+    doubtful = {each.id: each.wanted for each in markers[:unreceipted]}
+    surface.documents["mine"] = Document("mine", markers[0].spec.owner, "title", "a note of the owner's own")
+
+    async def go() -> Cleaned:
+        async with AsyncExitStack() as stack:
+            clock = ManualClock().clock
+            reach = await open_reach(
+                scenario, scenario.surface("memory"), secret=memory_secrets(), clock=clock, stack=stack
+            )
+            if stopped:
+                reach.gate.stop(stopped)
+            return await clean(
+                reach,
+                doubtful=doubtful,
+                receipts={marker: place for marker, place in places.items() if marker not in doubtful},
+                markers={each.id: each for each in markers},
+                index=Index({each.id: (each.spec.kind, each.plaintext) for each in markers}),
+            )
+
+    return asyncio.run(go())
+
+
+CASES: dict[str, tuple[dict[str, Any], int, Cleaned, int]] = {
+    "all with receipts": ({}, 0, Cleaned(12, 0), 0),
+    "some without": ({}, 5, Cleaned(12, 0), 0),
+    "none with a receipt": ({}, 12, Cleaned(12, 0), 0),
+    "the client chose where": ({"client_chooses": True, "verbs": ALL - {Verb.LIST}}, 5, Cleaned(12, 0), 0),
+    "no list, all with receipts": ({"verbs": ALL - {Verb.LIST}}, 0, Cleaned(12, 0), 0),
+    "no list, some without": ({"verbs": ALL - {Verb.LIST}}, 5, Cleaned(7, 5), 5),
+    "a list that fails": ({"answers": {Verb.LIST: AnswerKind.MALFORMED}}, 5, Cleaned(7, 5), 5),
+    "a list that crashes": ({"crashes_on": frozenset({Verb.LIST})}, 5, Cleaned(7, 5), 5),
+    "no delete": ({"verbs": ALL - {Verb.DELETE}}, 5, Cleaned(0, 12), 12),
+    "a delete that is denied": ({"answers": {Verb.DELETE: AnswerKind.DENIED}}, 0, Cleaned(0, 12), 12),
+    "a delete that crashes": ({"crashes_on": frozenset({Verb.DELETE})}, 5, Cleaned(0, 12), 12),
+    "a delete that only says so": ({"keeps_deleted": True}, 5, Cleaned(0, 12), 12),
+    "a list that shows everybody's": ({"leaky_list": Audience.EVERYBODY}, 5, Cleaned(12, 0), 0),
+    "no client": ({"unreachable": True}, 5, Cleaned(0, 12), 12),
+}
+
+
+@pytest.mark.parametrize(("knobs", "unreceipted", "expected", "left"), CASES.values(), ids=CASES)
+def test_what_is_removed_and_what_is_not_is_counted(
+    knobs: dict[str, Any], unreceipted: int, expected: Cleaned, left: int
+) -> None:
+    surface = MemorySurface(**knobs)
+    assert cleaned(surface, unreceipted=unreceipted) == expected
+    assert len(surface.documents) == left + 1
+    assert "mine" in surface.documents, "what carries no marker is nobody's business"
+
+
+def test_a_surface_that_was_stopped_is_left_and_counted() -> None:
+    surface = MemorySurface()
+    assert cleaned(surface, unreceipted=5, stopped=Reason.SURFACE_SUFFERS) == Cleaned(0, 12)

@@ -270,8 +270,8 @@ EVIL = [
     answer(b"!!python/object/apply:os.system ['true']", "Content-Type: application/yaml"),
     answer({"id": "__import__('os').system('true')", "text": "{user.__class__} ${7*7} {{7*7}} %s"}),
     answer(b"<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a>&b;</a>", "Content-Type: application/xml"),
-    answer(b"caf\xe9", "Content-Type: text/plain; charset=rot13"),
-    answer(b"caf\xe9", "Content-Type: application/json; charset=zlib_codec", "Content-Encoding: bz2"),
+    answer(b"\xe9t\xe9", "Content-Type: text/plain; charset=rot13"),
+    answer(b"\xe9t\xe9", "Content-Type: application/json; charset=zlib_codec", "Content-Encoding: bz2"),
     answer({"py/object": "os.system", "__proto__": {"a": 1}, "id": "$.id", "$ref": "file:///etc/passwd"}),
 ]
 

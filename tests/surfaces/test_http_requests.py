@@ -3,6 +3,7 @@
 import uuid
 from typing import Any
 
+import jsonpath
 import pytest
 from pydantic import ValidationError
 from sectum.actions import (
@@ -21,6 +22,7 @@ from sectum.actions import (
 )
 from sectum.catalog import adapters
 from sectum.ports import AdapterSpec, Bounds
+from sectum.surfaces.http import _found
 
 from tests.surfaces.raw_server import BOB, CREDENTIAL, answer, hear, says
 
@@ -299,3 +301,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("changes", "message"), WRONG)
 def test_a_wrong_scenario_is_refused_by_field(changes: dict[str, Any], message: str) -> None:
     assert message in problem(**changes)
+
+
+PATHS = ["$[0]", "$[-1]", "$[5]", "$[-5]", "$[1:]", "$[:-1]", "$[::-1]", "$[::0]", "$[0, 2]", "$[*]", "$[2]['a', 'b']"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_finds_what_the_library_finds(path: str) -> None:
+    document = ["x", "y", {"a": "1", "b": "2"}]
+    found = _found(path, document)
+    assert found == jsonpath.compile(path, strict=True).findall(document)

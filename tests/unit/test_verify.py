@@ -374,6 +374,16 @@ def test_an_edit_signed_by_the_right_key_fails_at_its_step(tmp_path: Path, edit:
     assert "cannot be checked" not in str(checklist)
 
 
+@pytest.mark.parametrize("place", [(), ("rows", 0), ("rows", 0, "arms", 0), ("markers", 0), ("surfaces", 0), ("open",)])
+def test_a_member_that_the_format_does_not_know_fails(tmp_path: Path, place: tuple[Any, ...]) -> None:
+    run = runs.copied(sample().run)
+    inner = run
+    for key in place:
+        inner = inner[key]
+    inner["more"] = 1
+    assert failed(check(tmp_path, forged(run))) == {"run"}
+
+
 def test_a_statement_of_another_result_fails(tmp_path: Path) -> None:
     members = sample().members()
     stated = parse(sign.open_bundle(members[pack.BUNDLE]).statement)
@@ -403,6 +413,16 @@ def _bare(run: dict[str, Any]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in ("outcome", "reason")} for row in run["rows"]]
 
 
+def _restarted() -> Members:
+    """The run's own key says at the start that there are to be other trials than there are."""
+    sound = {name: data for name, data in sample().records.items() if "-semantic-cache-" in name}
+    bodies = []
+    for name in sorted(sound):
+        record = runs.read_record(sound[name], sample().manifest.public_key())
+        bodies.append((record.kind, {"trials": 99} if record.kind == "start" else dict(record.body)))
+    return runs.chain(sample().manifest, "semantic-cache", bodies)
+
+
 RECORD_EDITS: dict[str, Callable[[Members], Members]] = {
     "none": lambda _records: {},
     "a Leak record removed": _leak_record_removed,
@@ -410,6 +430,8 @@ RECORD_EDITS: dict[str, Callable[[Members], Members]] = {
     "the first removed": lambda records: dict(sorted(records.items())[1:]),
     "one surface's removed": lambda records: {k: v for k, v in records.items() if "-api-" not in k},
     "one renamed": lambda records: {k.replace("000000", "000009", 1): v for k, v in records.items()},
+    "one renamed in its place": lambda records: {k.replace("start", "begin"): v for k, v in records.items()},
+    "begun with another count": lambda records: {**records, **_restarted()},
     "one twice": lambda records: {**records, "probe-api-1-000007-leak.json": records["probe-api-1-000001-leak.json"]},
     "one that is none": lambda records: {**records, "probe-api-1-000009-leak.json": b"{}"},
     "one signed by another": lambda records: {**records, **_signed_by_another(records)},

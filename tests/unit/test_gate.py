@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from sectum.actions import AnswerKind, Reply
+from sectum.actions import AnswerKind, Reply, Verb
 from sectum.gate import Gate, Stopped
 from sectum.reasons import Reason
 from sectum.scenario import Budget
@@ -31,7 +31,7 @@ def a_gate(**budget: Any) -> tuple[Gate, ManualClock]:
     return Gate(Budget(**budget), time.clock), time
 
 
-async def send_until_stopped(gate: Gate, request: Request | None = None, most: int = 1000, **how: bool) -> int:
+async def send_until_stopped(gate: Gate, request: Request | None = None, most: int = 1000, **how: Any) -> int:
     sent = 0
     with suppress(Stopped):
         for _ in range(most):
@@ -141,6 +141,15 @@ def test_answers_three_times_as_slow_as_at_first_stop_it(then: float, now: float
     gate, time = a_gate(minutes=1000)
     asyncio.run(send_until_stopped(gate, paced(time, [then] * 50 + [now] * 50), most=100))
     assert gate.stopped == (Reason.SURFACE_SUFFERS if suffers else None)
+
+
+def test_a_question_that_takes_longer_than_a_write_is_no_suffering() -> None:
+    gate, time = a_gate()
+    asyncio.run(send_until_stopped(gate, paced(time, [0.1] * 50), most=50, verb=Verb.WRITE))
+    asyncio.run(send_until_stopped(gate, paced(time, [1.5] * 100), most=100, verb=Verb.ASK))
+    assert gate.stopped is None
+    asyncio.run(send_until_stopped(gate, paced(time, [1.2] * 50), most=50, verb=Verb.WRITE))
+    assert gate.stopped == Reason.SURFACE_SUFFERS
 
 
 def test_two_slow_answers_of_fifty_do_not_stop_it_and_four_do() -> None:

@@ -97,7 +97,9 @@ async def _delete(reach: Reach, owner: Principal, location: str) -> bool:
         return False
     try:
         session = reach.sessions[owner]
-        reply = await reach.gate.send(lambda: session.perform(Delete(location), lambda _text: None), write=True)
+        reply = await reach.gate.send(
+            lambda: session.perform(Delete(location), lambda _text: None), verb=Verb.DELETE, write=True
+        )
     except Stopped:
         return False
     return reply.kind in _GONE

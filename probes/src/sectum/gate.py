@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from statistics import quantiles
 
-from sectum.actions import AnswerKind, Reply
+from sectum.actions import AnswerKind, Reply, Verb
 from sectum.reasons import Reason
 from sectum.scenario import Budget
 
@@ -50,8 +50,8 @@ class Gate:
         self._clock = clock
         self._places = asyncio.Semaphore(budget.in_flight)
         self._started: float | None = None
-        self._first: list[float] = []
-        self._last: deque[float] = deque(maxlen=_WINDOW)
+        self._first: dict[Verb | None, list[float]] = {}
+        self._last: dict[Verb | None, deque[float]] = {}
         self._failures = 0
         self.stopped: Reason | None = None
         self.requests = self.writes = 0
@@ -67,7 +67,12 @@ class Gate:
         self._characters += characters
 
     async def send(
-        self, request: Callable[[], Awaitable[Reply]], *, write: bool = False, reserved: bool = False
+        self,
+        request: Callable[[], Awaitable[Reply]],
+        *,
+        verb: Verb | None = None,
+        write: bool = False,
+        reserved: bool = False,
     ) -> Reply:
         """Do `request` within the limits, again after backoff on 429 and 5xx; raises Stopped, for a crash too.
 
@@ -79,7 +84,7 @@ class Gate:
                 began, computed = self._clock.now(), self._clock.busy()
                 reply = await _answered(request)
                 # What we computed meanwhile (scanning others' answers) is our slowness, not the surface's.
-                self._note(self._clock.now() - began - (self._clock.busy() - computed))
+                self._note(self._clock.now() - began - (self._clock.busy() - computed), verb)
             if reply.kind not in _RETRIED:
                 self._failures = 0
                 return reply
@@ -115,14 +120,16 @@ class Gate:
         self.requests += 1
         self.writes += write
 
-    def _note(self, seconds: float) -> None:
-        """Compare p95 of the last requests with that of the first."""
-        if len(self._first) < _WINDOW:
-            self._first.append(seconds)
+    def _note(self, seconds: float, verb: Verb | None) -> None:
+        """Compare p95 of the last requests with that of the first: a question costs more than the write before it."""
+        first = self._first.setdefault(verb, [])
+        if len(first) < _WINDOW:
+            first.append(seconds)
             return
-        self._last.append(seconds)
-        if len(self._last) == _WINDOW:
-            then, now = (quantiles(window, n=20)[-1] for window in (self._first, self._last))
+        last = self._last.setdefault(verb, deque(maxlen=_WINDOW))
+        last.append(seconds)
+        if len(last) == _WINDOW:
+            then, now = (quantiles(window, n=20)[-1] for window in (first, last))
             if now > _NOTICEABLE_SECONDS and now > _SLOWDOWN * then:
                 self.stop(Reason.SURFACE_SUFFERS)
 

@@ -84,7 +84,7 @@ async def _write(reach: Reach, marker: Marker, planted: Planted, save: SaveSeale
         kinds.append(reply.kind)
         return reply
 
-    reply = await reach.gate.send(write, write=True)
+    reply = await reach.gate.send(write, verb=Verb.WRITE, write=True)
     location = marker.wanted if reach.surface.spec.client_chooses_location() else reply.location
     if reply.kind in _STORED and location:
         planted.locations[marker.id] = location
@@ -101,7 +101,8 @@ async def _read_back(reach: Reach, marker: Marker, planted: Planted, index: Inde
         await reach.gate.pause(pause)
         reader = index.reader()
         session = reach.sessions[marker.spec.owner]
-        await reach.gate.send(lambda: session.perform(Fetch(planted.locations[marker.id]), reader.feed))  # noqa: B023
+        fetch = Fetch(planted.locations[marker.id])
+        await reach.gate.send(lambda: session.perform(fetch, reader.feed), verb=Verb.FETCH)  # noqa: B023
         if any(sighting.marker == marker.id for sighting in reader.end_answer()):
             return
     planted.faults[marker.id] = Reason.READ_BACK_FAILED

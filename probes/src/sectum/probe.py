@@ -149,10 +149,11 @@ class ArmPlay:
                 self._reach.gate.count_text(len(text))
             self._reader.feed(text)
 
-        if VERB_OF[type(action)] not in self._reach.verbs:
+        verb = VERB_OF[type(action)]
+        if verb not in self._reach.verbs:
             raise Stopped(Reason.PROBE_CRASHED)
         write = isinstance(action, (Write, Delete))
-        reply = await self._reach.gate.send(lambda: session.perform(action, sink), write=write)
+        reply = await self._reach.gate.send(lambda: session.perform(action, sink), verb=verb, write=write)
         self.log["answers"].append(str(reply.kind))
         for sighting in self._reader.end_answer():
             form = sighting.form if isinstance(sighting.form, str) else "+".join(map(str, sighting.form))

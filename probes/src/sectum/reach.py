@@ -46,7 +46,9 @@ async def identify(reach: Reach, principal: Principal) -> bool:
     if Verb.WHOAMI not in reach.verbs:
         return False
     try:
-        reply = await reach.gate.send(lambda: reach.sessions[principal].perform(WhoAmI(), _ignore), reserved=True)
+        reply = await reach.gate.send(
+            lambda: reach.sessions[principal].perform(WhoAmI(), _ignore), verb=Verb.WHOAMI, reserved=True
+        )
     except Stopped:
         return False
     return reply.identity is True
@@ -54,7 +56,7 @@ async def identify(reach: Reach, principal: Principal) -> bool:
 
 async def list_own(reach: Reach, principal: Principal) -> Reply:
     """What the principal's listing shows."""
-    return await reach.gate.send(lambda: reach.sessions[principal].perform(List(), _ignore))
+    return await reach.gate.send(lambda: reach.sessions[principal].perform(List(), _ignore), verb=Verb.LIST)
 
 
 def _ignore(_text: str) -> None:

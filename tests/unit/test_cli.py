@@ -20,7 +20,7 @@ from sectum.cli.app import VERBS, app
 from sectum.cli.lines import place
 from sectum.cli.watch import Lines
 from sectum.errors import NotVerified, SurfaceFault
-from sectum.pipeline import Progress
+from sectum.job import Progress
 from sectum.scenario import load
 
 from tests.notes_app import notes_scenario

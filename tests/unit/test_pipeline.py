@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from sectum import pipeline, records, series, verify
+from sectum import pipeline, records, series, stages, sweep, verify
 from sectum.actions import Action, AnswerKind, Principal, Reply, Sink, Verb, Write
+from sectum.assembly import Ended
 from sectum.codec import parse, sha256, unb64
 from sectum.errors import ScenarioError, SealBroken, SecretMissing
+from sectum.job import Progress
 from sectum.keys.unsafe_local import UnsafeLocalKey
 from sectum.scenario import Scenario
 from sectum.secrets_dir import ReadSecret
@@ -25,7 +27,7 @@ FEW = {"acme": ("ann", "ben"), "globex": ("cat",)}
 LISTED = frozenset({Verb.WHOAMI, Verb.WRITE, Verb.FETCH, Verb.LIST, Verb.DELETE})
 
 
-def ignore(_step: pipeline.Progress) -> None:
+def ignore(_step: Progress) -> None:
     """Nobody watches."""
 
 
@@ -108,7 +110,7 @@ def steps(**knobs: Any) -> int:
     return hook.count
 
 
-def run_with(scenario: Scenario, store: MemoryStore, secret: ReadSecret | None = None) -> pipeline.Ended:
+def run_with(scenario: Scenario, store: MemoryStore, secret: ReadSecret | None = None) -> Ended:
     return asyncio.run(try_out(scenario, store=store, secret=secret))
 
 
@@ -345,7 +347,7 @@ def test_documents_that_are_not_removed_are_counted_and_the_run_stays_an_orphan(
     ended = run_with(memory_scenario(surface, tenants=FEW), store)
     [row] = ended.run["surfaces"]
     assert (row["planted"], row["removed"], row["notRemoved"]) == (9, 0, 9)
-    assert asyncio.run(pipeline.orphans(store)) == [ended.run["run"]]
+    assert asyncio.run(sweep.orphans(store)) == [ended.run["run"]]
 
 
 def test_a_surface_that_cannot_delete_is_said_to_keep_everything() -> None:
@@ -357,7 +359,7 @@ def test_a_surface_that_cannot_delete_is_said_to_keep_everything() -> None:
 def test_a_write_that_was_carried_out_and_answered_with_5xx_leaves_nothing(errors: int) -> None:
     surface = MemorySurface(verbs=LISTED)
 
-    def observe(step: pipeline.Progress) -> None:
+    def observe(step: Progress) -> None:
         if step.stage == "plant" and step.done == 1:
             surface.server_errors = errors
 
@@ -369,14 +371,14 @@ def test_a_write_that_was_carried_out_and_answered_with_5xx_leaves_nothing(error
 def test_without_a_listing_a_write_answered_with_5xx_is_counted_as_not_removed() -> None:
     surface, store = MemorySurface(verbs=LISTED - {Verb.LIST}), MemoryStore()
 
-    def observe(step: pipeline.Progress) -> None:
+    def observe(step: Progress) -> None:
         if step.stage == "plant" and step.done == 8:
             surface.server_errors = 1
 
     scenario = memory_scenario(surface, tenants=FEW, surface_fields={"budget": {"inFlight": 1}})
     ended = asyncio.run(try_out(scenario, observe=observe, store=store))
     assert ended.run["surfaces"][0]["notRemoved"] >= len(surface.documents)
-    assert bool(asyncio.run(pipeline.orphans(store))) == bool(ended.run["surfaces"][0]["notRemoved"])
+    assert bool(asyncio.run(sweep.orphans(store))) == bool(ended.run["surfaces"][0]["notRemoved"])
 
 
 # --- cancelled, killed, swept -----------------------------------------------------------------------------------------
@@ -384,7 +386,7 @@ def test_without_a_listing_a_write_answered_with_5xx_is_counted_as_not_removed()
 
 @pytest.mark.parametrize("at", SOME)
 def test_a_run_that_is_cancelled_once_cleans_up_and_still_gives_a_pack(at: int) -> None:
-    async def cancelled() -> pipeline.Ended | None:
+    async def cancelled() -> Ended | None:
         task = asyncio.ensure_future(try_out(scenario, store=store))
         hook.then = task.cancel  # type: ignore[assignment]
         try:
@@ -404,7 +406,7 @@ def test_a_run_that_is_cancelled_once_cleans_up_and_still_gives_a_pack(at: int) 
     assert series_of(store)[-1]["schema"] == "sectum.ai/close/v1"
     assert ended.run["cancelled"] or at > STEPS - 12
     assert ended.run["verdict"] == "Inconclusive" or at > 100
-    assert asyncio.run(pipeline.orphans(store)) == []
+    assert asyncio.run(sweep.orphans(store)) == []
 
 
 def swept(scenario: Scenario, store: MemoryStore, secret: ReadSecret) -> int:
@@ -412,8 +414,8 @@ def swept(scenario: Scenario, store: MemoryStore, secret: ReadSecret) -> int:
     left = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "parse", lambda _snapshot: scenario)
-        for run_id in asyncio.run(pipeline.orphans(store)):
-            cleaned = asyncio.run(pipeline.sweep(run_id, secret=secret, store=store, observe=ignore))
+        for run_id in asyncio.run(sweep.orphans(store)):
+            cleaned = asyncio.run(sweep.sweep(run_id, secret=secret, store=store, observe=ignore))
             left += sum(each.not_removed for each in cleaned.values())
     return left
 
@@ -432,7 +434,7 @@ def test_a_run_that_is_killed_anywhere_is_swept_clean(at: int, late: bool, choos
     hook.at = -1
     assert swept(scenario, store, secret) == 0
     assert surface.documents == {}
-    assert asyncio.run(pipeline.orphans(store)) == []
+    assert asyncio.run(sweep.orphans(store)) == []
 
 
 @pytest.mark.parametrize("at", range(10, 60, 5))
@@ -446,7 +448,7 @@ def test_without_a_listing_what_a_kill_may_have_left_is_never_called_clean(at: i
     hook.dead = False
     assert swept(scenario, store, secret) >= len(surface.documents)
     if surface.documents:
-        assert asyncio.run(pipeline.orphans(store))
+        assert asyncio.run(sweep.orphans(store))
 
 
 @pytest.mark.parametrize("at", SOME[4::6])
@@ -506,10 +508,10 @@ def test_sweeping_twice_does_no_harm() -> None:
     surface = MemorySurface(verbs=LISTED)
     scenario = memory_scenario(surface, tenants=FEW)
     ended = run_with(scenario, store, secret)
-    assert asyncio.run(pipeline.orphans(store)) == []
+    assert asyncio.run(sweep.orphans(store)) == []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "parse", lambda _snapshot: scenario)
-        cleaned = asyncio.run(pipeline.sweep(ended.run["run"], secret=secret, store=store, observe=ignore))
+        cleaned = asyncio.run(sweep.sweep(ended.run["run"], secret=secret, store=store, observe=ignore))
     assert cleaned["memory"].not_removed == 0
 
 
@@ -520,11 +522,11 @@ def test_what_cannot_be_cleaned_up_in_time_is_counted_and_the_pack_still_comes(m
                 await asyncio.sleep(30)
             return await super().answer(asker, action, sink)
 
-    monkeypatch.setattr(pipeline, "CLEAN_SECONDS", 0.05)
+    monkeypatch.setattr(stages, "CLEAN_SECONDS", 0.05)
     store = MemoryStore()
     ended = run_with(memory_scenario(Stuck(verbs=LISTED), tenants=FEW), store)
     assert ended.run["surfaces"][0]["notRemoved"] == 9
-    assert asyncio.run(pipeline.orphans(store)) == [ended.run["run"]]
+    assert asyncio.run(sweep.orphans(store)) == [ended.run["run"]]
 
 
 def test_a_surface_that_takes_writes_of_one_surface_for_another_is_seen() -> None:

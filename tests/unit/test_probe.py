@@ -26,8 +26,8 @@ from sectum.actions import (
 )
 from sectum.codec import b64
 from sectum.gate import Gate
+from sectum.job import Progress
 from sectum.manifest import Manifest, draw_manifest
-from sectum.pipeline import Progress
 from sectum.plan import make_plan
 from sectum.ports import Arm, ArmView, AskPort, Attack
 from sectum.probe import ArmPlay, World, outgoing

@@ -156,7 +156,7 @@ class ArmPlay:
         reply = await self._reach.gate.send(lambda: session.perform(action, sink), verb=verb, write=write)
         self.log["answers"].append(str(reply.kind))
         for sighting in self._reader.end_answer():
-            form = sighting.form if isinstance(sighting.form, str) else "+".join(map(str, sighting.form))
+            form = "+".join(sighting.form) or "plain"
             entry = {"marker": sighting.marker, "bits": sighting.bits, "form": form, "split": sighting.split}
             self._seen.setdefault(sighting.marker, entry)
         self.log["seen"] = [self._seen[marker] for marker in sorted(self._seen)]

@@ -302,6 +302,8 @@ def load(text: str) -> Scenario:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
         raise ScenarioError(place, "not YAML", "check the indentation and the quotes there") from None
+    except (ValueError, RecursionError):  # a date that is none, a nesting without end
+        raise ScenarioError("the file", "cannot be read as YAML", "check its dates and its nesting") from None
     if not isinstance(document, dict):
         raise ScenarioError("the file", "holds no resource", "see examples/quickstart/scenario.yaml for one")
     return parse(document)
@@ -338,7 +340,9 @@ def _bound(document: Any) -> None:
 
 def _explained(error: ValidationError) -> ScenarioError:
     """Pydantic's first complaint, as a field path with a fix; the value itself is not repeated."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    complaints = error.errors(include_url=False, include_input=False)
+    # A misspelt key is reported as one missing and one unknown: the unknown one can say what was meant.
+    first = next((each for each in complaints if each["type"] == "extra_forbidden"), complaints[0])
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     if first["type"] == "extra_forbidden":
         known = _siblings(first["loc"])

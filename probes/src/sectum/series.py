@@ -1,12 +1,15 @@
-"""A run about to start, or ended -> Open and Close records: what makes picking the good run show."""
+"""A run about to start, or ended -> the series' next Open or Close record: what makes picking the good run show."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sectum import dsse
 from sectum.codec import canonical, parse, sha256, unb64
+from sectum.errors import AlreadyStored
 from sectum.ports import Signer
+from sectum.store import Store
 
 OPEN_TYPE = "application/vnd.sectum.open+json"
 CLOSE_TYPE = "application/vnd.sectum.close+json"
@@ -64,3 +67,43 @@ def peek(record: bytes) -> tuple[dict[str, Any], str]:
     """Body (signature not checked) and digest of a stored record, to write the next one after it."""
     body: dict[str, Any] = parse(unb64(parse(record)["payload"]))
     return body, sha256(record)
+
+
+async def append(store: Store, record: Callable[[int, str | None], bytes]) -> str:
+    """Store the series' next record under its sequence number, create-only."""
+    while True:
+        names = await store.names("series/")
+        previous = sha256(await store.read(names[-1])) if names else None
+        name = f"series/{len(names) + 1:06d}.json"
+        try:
+            await store.create(name, record(len(names) + 1, previous))
+        except AlreadyStored:
+            continue
+        return name
+
+
+async def close(store: Store, signer: Signer, *, run: str, at: str, outcome: str, pack: str | None) -> str:
+    """Store the Close record; returns its name in the store."""
+
+    def record(sequence: int, previous: str | None) -> bytes:
+        return close_record(
+            signer=signer,
+            run=run,
+            at=at,
+            outcome=outcome,
+            pack=pack,
+            sequence=sequence,
+            previous=previous or "",
+        )
+
+    return await append(store, record)
+
+
+async def close_abandoned(store: Store, signer: Signer, *, at: str) -> None:
+    """A run that never closed is closed as Abandoned by the next one: a dropped run shows."""
+    names = await store.names("series/")
+    if not names:
+        return
+    body, _ = peek(await store.read(names[-1]))
+    if body["schema"] == "sectum.ai/open/v1":
+        await close(store, signer, run=body["run"], at=at, outcome="Abandoned", pack=None)

@@ -40,10 +40,12 @@ from sectum.actions import (
     WhoAmI,
     Write,
 )
+from sectum.assembly import Ended
 from sectum.catalog import OneOf
 from sectum.codec import sha256
 from sectum.errors import AlreadyStored, SurfaceFault
 from sectum.gate import Clock
+from sectum.job import Progress
 from sectum.ports import AdapterSpec, Bounds
 from sectum.scenario import Scenario, Surface, parse
 from sectum.secrets_dir import ReadSecret
@@ -468,8 +470,8 @@ async def try_out(
     secret: ReadSecret | None = None,
     store: Store | None = None,
     clock: Clock | None = None,
-    observe: Callable[[pipeline.Progress], None] = lambda _step: None,
-) -> pipeline.Ended:
+    observe: Callable[[Progress], None] = lambda _step: None,
+) -> Ended:
     """Run a scenario through every stage, in memory where nothing else is given; see `pipeline.run`."""
     return await pipeline.run(
         scenario,

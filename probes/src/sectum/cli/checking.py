@@ -20,7 +20,7 @@ from sectum.cli.settings import Settings, Subcommand
 from sectum.cli.signals import interruptible
 from sectum.errors import ScenarioError, SurfaceFault
 from sectum.gate import Gate, Stopped
-from sectum.pipeline import open_clock
+from sectum.job import open_clock
 from sectum.ports import Bounds
 from sectum.reach import Reach, credential, named_items
 from sectum.reasons import Reason

@@ -71,11 +71,7 @@ def load(file: str, settings: Settings) -> Loaded:
     except UnicodeDecodeError:
         raise ScenarioError("the file", "is not UTF-8") from None
     settings.source = (name, text)
-    try:
-        scenario = scenarios.load(text)
-    except (ValueError, RecursionError):  # a date that is none, a nesting without end
-        raise ScenarioError("the file", "cannot be read as YAML", "check its dates and its nesting") from None
-    return Loaded(scenario, Path() if file == "-" else Path(file).parent)
+    return Loaded(scenarios.load(text), Path() if file == "-" else Path(file).parent)
 
 
 def secrets_folder(given: Path | None, beside: Path = Path()) -> Path:

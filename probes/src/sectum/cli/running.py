@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from sectum import pipeline
+from sectum import pipeline, sweep
+from sectum.assembly import Ended
 from sectum.cli import scorecard, show
 from sectum.cli.loading import FILE, OUT, OUTPUT, SECRETS, Loaded, load, locked, secrets_folder
 from sectum.cli.settings import Settings, Subcommand, say
@@ -71,7 +72,7 @@ def _sweep_command(out: Path, folder: Path | None) -> list[str]:
     return ["sectum", "sweep-orphans", "--out", str(out), *(["--secrets", str(folder)] if folder else [])]
 
 
-def _document(ended: pipeline.Ended, loaded: Loaded, out: Path, folder: Path) -> dict[str, Any]:
+def _document(ended: Ended, loaded: Loaded, out: Path, folder: Path) -> dict[str, Any]:
     """The run in short: run.json in the pack has it all."""
     result = ended.run
     public = _public_key(loaded, folder)
@@ -165,13 +166,13 @@ def _nothing(swept: dict[str, Any]) -> str:
 async def _sweep(out: Path, secrets: Path | None, seen: Watch) -> dict[str, dict[str, dict[str, int]]]:
     """Counts by run and surface."""
     store = local_store(out)
-    orphans = await pipeline.orphans(store)
+    orphans = await sweep.orphans(store)
     if not orphans:
         return {}
     secret = secrets_in(secrets_folder(secrets))
     swept = {}
     for run_id in orphans:
-        cleaned = await pipeline.sweep(run_id, secret=secret, store=store, observe=seen)
+        cleaned = await sweep.sweep(run_id, secret=secret, store=store, observe=seen)
         swept[run_id] = {
             surface: {"removed": each.removed, "notRemoved": each.not_removed} for surface, each in cleaned.items()
         }

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from sectum import catalog
 from sectum.cli.settings import printable
-from sectum.pipeline import Progress
+from sectum.job import Progress
 
 _PLAIN_SECONDS = 5.0
 """Between two plain lines about the same stage of a surface."""

@@ -46,6 +46,12 @@ def test_a_budget_of_requests_is_spent_to_the_last_and_not_beyond() -> None:
     assert (gate.requests, gate.stopped) == (7, Reason.BUDGET)
 
 
+def test_a_budget_of_writes_that_is_spent_to_the_last_lets_reads_go_on() -> None:
+    gate, _ = a_gate(writes=3)
+    assert asyncio.run(send_until_stopped(gate, most=3, write=True)) == 3
+    assert asyncio.run(send_until_stopped(gate, most=20)) == 20
+
+
 def test_a_budget_of_writes_counts_writes_alone() -> None:
     gate, _ = a_gate(writes=3)
     assert asyncio.run(send_until_stopped(gate, most=20)) == 20
@@ -152,6 +158,15 @@ def test_a_question_that_takes_longer_than_a_write_is_no_suffering() -> None:
     assert gate.stopped == Reason.SURFACE_SUFFERS
 
 
+def test_a_question_that_costs_more_than_the_writes_before_it_is_no_suffering() -> None:
+    gate, time = a_gate(minutes=1000)
+    for verb, seconds in ((Verb.WRITE, 0.1), (Verb.ASK, 5.0), (Verb.WRITE, 0.1), (Verb.ASK, 5.0)):
+        asyncio.run(send_until_stopped(gate, paced(time, [seconds] * 50), most=50, verb=verb))
+    assert gate.stopped is None
+    asyncio.run(send_until_stopped(gate, paced(time, [5.0] * 50), most=50, verb=Verb.WRITE))
+    assert gate.stopped == Reason.SURFACE_SUFFERS
+
+
 def test_two_slow_answers_of_fifty_do_not_stop_it_and_four_do() -> None:
     for slow, suffers in ((2, None), (4, Reason.SURFACE_SUFFERS)):
         gate, time = a_gate()
@@ -162,8 +177,8 @@ def test_two_slow_answers_of_fifty_do_not_stop_it_and_four_do() -> None:
 
 def test_what_we_computed_ourselves_is_no_slowness_of_the_surface() -> None:
     gate, time = a_gate()
-    busy = [0.0] * 50 + [0.9] * 50
-    asyncio.run(send_until_stopped(gate, paced(time, [0.1] * 50 + [1.0] * 50, busy), most=100))
+    busy = [0.0] * 50 + [1.9] * 50
+    asyncio.run(send_until_stopped(gate, paced(time, [0.1] * 50 + [2.0] * 50, busy), most=100))
     assert gate.stopped is None
 
 

@@ -244,6 +244,21 @@ def test_what_is_named_for_one_surface_is_unknown_on_another() -> None:
     assert {row["name"]: row["fault"] for row in ended.run["surfaces"]} == {"one": None, "other": "NotEmpty"}
 
 
+def test_what_is_named_for_one_surface_is_unknown_on_another_after_planting_too() -> None:
+    one, other = MemorySurface(), MemorySurface()
+    declared = {"surface": "one", "owner": {"tenant": "acme"}, "items": ["stranger-0"], "reason": "r"}
+    sharing = [{**declared, "with": {"tenant": "acme"}}, {**declared, "with": {"tenant": "globex"}}]
+
+    def observe(step: Progress) -> None:
+        turn(one, extra_items=("a notice",))(step)
+        turn(other, extra_items=("a letter",))(step)
+
+    fields = {"attacks": ["boundary-fetch"]}
+    scenario = memory_scenario({"one": one, "other": other}, sharing=sharing, surface_fields=fields)
+    cells = asyncio.run(try_out(scenario, observe=observe)).run["cells"]
+    assert {(cell["surface"], *cell["reasons"]) for cell in cells} == {("one",), ("other", "ForeignUnknown")}
+
+
 def test_what_is_seen_through_a_declared_sharing_is_no_leak() -> None:
     sharing = [{"surface": "memory", "owner": {"tenant": "acme"}, "with": {"tenant": "acme"}, "reason": "one team"}]
     open_in_the_team = dict.fromkeys(("leaky_fetch", "leaky_list", "leaky_search", "shared_cache"), Audience.TENANT)
@@ -338,6 +353,19 @@ def test_an_attack_that_swallows_what_ask_raises_does_not_pass(only: Callable[[A
     only(attack_of(swallow))
     result = run(MemorySurface(verbs=ALL - {Verb.SEARCH}))
     assert (result["verdict"], reasons(result)) == ("Inconclusive", {"ProbeCrashed"})
+
+
+def test_after_an_item_that_nobody_knows_an_arm_asks_nothing_more(only: Callable[[Attack], None]) -> None:
+    async def twice(_view: ArmView, ask: AskPort) -> None:
+        await ask(List())
+        await ask(List())
+
+    only(attack_of(twice))
+    surface = MemorySurface()
+    result = run(surface, turn(surface, extra_items=("a real customer's letter",)))
+    assert {tuple(arm["answers"]) for row in result["rows"] for arm in row["arms"]} == {("items",)}
+    assert {arm["unknown"] for row in result["rows"] for arm in row["arms"]} == {1}
+    assert reasons(result) == {"ForeignUnknown"}
 
 
 def test_an_attack_that_asks_nothing_does_not_pass(only: Callable[[Attack], None]) -> None:

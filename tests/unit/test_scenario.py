@@ -249,6 +249,20 @@ def test_what_is_no_yaml_of_a_scenario_is_refused_fast_and_by_line(text: str, pl
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("base: &base {a: 1}\nmore: {<<: *base}\n", "line 2, column 8: has a merge key ('<<'); write it out"),
+        ("a: {b: 1,\n  c: 2, b: 3}\n", "line 2, column 9: has a key that was there before; remove one of them"),
+        ("[" * 60 + "]" * 60, "the file: is nested more than 40 deep"),
+    ],
+)
+def test_yaml_that_means_something_else_elsewhere_is_told_apart_from_no_yaml(text: str, words: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        load(text)
+    assert str(caught.value) == words
+
+
 def test_aliases_in_measure_are_fine() -> None:
     aliased = QUICKSTART.replace(
         "{name: globex, users: [{name: bob}, {name: bea}]}", "{name: globex, users: &two [{name: bob}, {name: bea}]}"

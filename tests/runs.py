@@ -19,7 +19,7 @@ from sectum import pack, series, sign
 from sectum.codec import canonical, digest, sha256
 from sectum.keys.unsafe_local import UnsafeLocalKey
 from sectum.manifest import Manifest, draw_manifest, seal
-from sectum.plan import Plan, Trial, make_plan, planned_root
+from sectum.plan import Plan, Trial, binding, make_plan
 from sectum.ports import Arm
 from sectum.records import Record, RecordKind, read_record, sign_record
 from sectum.scenario import Scenario, load
@@ -126,7 +126,7 @@ def rejudged(run: dict[str, Any]) -> dict[str, Any]:
     derived = derive(run)
     outcomes = derived.pop("outcomes")
     rows = [{**row, **outcome} for row, outcome in zip(run["rows"], outcomes, strict=True)]
-    return {**run, "rows": rows, **derived, "plan": {"root": planned_root(rows), "trials": len(rows)}}
+    return {**run, "rows": rows, **derived, "plan": binding(rows, run["skips"])}
 
 
 def new_signer() -> EcKeySigner:
@@ -191,7 +191,7 @@ def sample(about: Scenario | None = None, *, play: Play | None = None, origin_se
     manifest = draw_manifest(planned, run=RUN_ID, below=chance.randrange, random_bytes=chance.randbytes)
     wrapper, signer = UnsafeLocalKey(b"k" * 32), new_signer()
     rows = [play(number, trial) for number, trial in enumerate(planned.trials)]
-    table = {"root": planned_root(rows), "trials": len(rows)}
+    table = binding(rows, [skip.row() for skip in planned.skips])
     clear = {"scenario": about.snapshot(), "plan": table}
     sealed = seal(manifest, data_key=b"d" * 32, key=wrapper, header=clear)
     named = {

@@ -105,6 +105,7 @@ class _Manifest(_Part):
 class _Plan(_Part):
     root: Hex
     trials: Count
+    skips: Hex
 
 
 class _Decoy(_Part):

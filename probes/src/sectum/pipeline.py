@@ -17,7 +17,7 @@ from sectum.codec import digest
 from sectum.gate import Clock
 from sectum.job import Job, Observe, open_clock
 from sectum.manifest import draw_manifest, seal
-from sectum.plan import make_plan, planned_root
+from sectum.plan import binding, make_plan
 from sectum.ports import KeyWrapper, Signer
 from sectum.probe import timestamp
 from sectum.reach import credential
@@ -102,8 +102,7 @@ async def prepare(
     manifest = draw_manifest(plan, run=run_id, below=secrets.randbelow)
     key: KeyWrapper = scenario.spec.manifest.spec.wrapper(secret)
     data_key = os.urandom(32)
-    rows = plan.rows()
-    clear = {"scenario": scenario.snapshot(), "plan": {"root": planned_root(rows), "trials": len(rows)}}
+    clear = {"scenario": scenario.snapshot(), "plan": binding(plan.rows(), [skip.row() for skip in plan.skips])}
     sealed = seal(manifest, data_key=data_key, key=key, header=clear)
     await store.create(f"manifests/{run_id}.sealed.json", sealed)
     return Job(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -10,7 +9,7 @@ from typing import Any
 
 from sectum import catalog, merkle, topics
 from sectum.actions import Impact, Principal, Verb
-from sectum.codec import canonical
+from sectum.codec import canonical, digest
 from sectum.errors import ScenarioError
 from sectum.markers import Kind
 from sectum.ports import Arm, Attack
@@ -63,8 +62,7 @@ class Trial:
 
     def __post_init__(self) -> None:
         names = [self.surface, self.attack, self.asker.tenant, self.asker.user, self.owner.tenant, self.owner.user]
-        digest = hashlib.sha256(canonical([*names, str(self.kind), self.phrasing, self.index])).hexdigest()
-        object.__setattr__(self, "slot", digest[:32])
+        object.__setattr__(self, "slot", digest([*names, str(self.kind), self.phrasing, self.index])[:32])
 
     @property
     def marker(self) -> MarkerSpec:
@@ -183,6 +181,11 @@ def planned_root(rows: list[dict[str, Any]]) -> str:
     """Merkle root (hex) over the planned part of rows, in order; what an Open record and a manifest are bound to."""
     planned = [{field: row[field] for field in PLANNED_FIELDS} for row in rows]
     return merkle.root([merkle.leaf(canonical(row)) for row in planned]).hex()
+
+
+def binding(rows: list[dict[str, Any]], skips: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a run is bound to before its first write: `root` and count of its `trials`, digest of its `skips`."""
+    return {"root": planned_root(rows), "trials": len(rows), "skips": digest(skips)}
 
 
 def make_plan(scenario: Scenario) -> Plan:

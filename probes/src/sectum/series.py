@@ -30,7 +30,7 @@ def open_record(
 
     Args:
         scenario: `name` and `digest` (hex SHA-256 of the canonical snapshot).
-        plan: `root` (hex) and `trials` (count).
+        plan: `root` (hex), `trials` (count) and `skips` (hex digest), see `plan.binding`.
         manifest: `root`, `hash` (hex), `key` (reference) and `publicKey` (base64).
         previous: hex SHA-256 of the series' record before this one.
     """

@@ -14,7 +14,7 @@ from sectum.codec import NotCanonical, digest, parse, sha256
 from sectum.errors import ScenarioError
 from sectum.manifest import belongs, header, unseal
 from sectum.markers import Kind
-from sectum.plan import PLANNED_FIELDS, Trial, make_plan, planned_root
+from sectum.plan import PLANNED_FIELDS, Trial, binding, make_plan
 from sectum.ports import KeyWrapper
 from sectum.scenario import parse as parse_scenario
 from sectum.sign import PublicKey, is_envelope
@@ -81,6 +81,9 @@ def _same_table(actual: list[Any], expected: list[Any], what: str) -> None:
     raise Failed(f"{what}: number {first} is not the one that the scenario leads to")
 
 
+_BOUND = {"root": "trials", "trials": "number of trials", "skips": "skips"}
+
+
 @dataclass(frozen=True, slots=True)
 class Anchor:
     """What somebody else than this pack vouches for, as it stood before the run's first write."""
@@ -98,12 +101,14 @@ def planned_trials(case: Case) -> str:
     found = list(anchors(case))
     if not found:
         raise Undecided("not anchored")
-    actual: dict[str, Any] = {"root": planned_root(rows), "trials": len(rows)}
+    actual = binding(rows, run["skips"])
     for anchor in found:
         if anchor.run != run["run"]:
             raise Failed(f"{anchor.name} is of another run")
         if actual != anchor.plan:
-            raise Failed(f"{len(rows)} rows, root {actual['root'][:16]}…, not what {anchor.name} was bound to")
+            differs = next(name for name in actual if actual[name] != anchor.plan.get(name))
+            said = f"{len(rows)} rows, root {actual['root'][:16]}…, {len(run['skips'])} skips"
+            raise Failed(f"{said}: not the {_BOUND[differs]} that {anchor.name} was bound to")
         if actual != run["plan"]:
             raise Failed("run.json states another plan than its rows make")
         if anchor.scenario != run["scenario"]["digest"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -110,9 +109,8 @@ def _read(path: Path) -> bytes:
 
 
 def _draw(console: Console, checklist: Checklist) -> None:
-    rows: list[list[Any]] = [
-        [each.number, Text(str(each.mark), style=_STYLES[each.mark]), each.title, each.text] for each in checklist.steps
-    ]
-    console.print(show.table(["#", "", "step", "what was found"], rows, right=["#"]))
+    for each in checklist.steps:
+        mark = (str(each.mark), _STYLES[each.mark])
+        console.print(Text.assemble(f"{each.number:2}. {each.title}: ", mark, f" {each.text}"))
     console.print()
     console.print(Text(checklist.summary, style="bold green" if checklist.verified else "bold red"))

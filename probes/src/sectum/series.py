@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from sectum import dsse
-from sectum.codec import canonical, parse, sha256, unb64
+from sectum.codec import NotCanonical, canonical, parse, sha256, unb64
 from sectum.errors import AlreadyStored
 from sectum.ports import Signer
 from sectum.store import Store
@@ -65,18 +66,28 @@ def close_record(
 
 def peek(record: bytes) -> tuple[dict[str, Any], str]:
     """Body (signature not checked) and digest of a stored record, to write the next one after it."""
-    body: dict[str, Any] = parse(unb64(parse(record)["payload"]))
+    envelope = parse(record)
+    body = parse(unb64(envelope["payload"])) if isinstance(envelope, dict) and "payload" in envelope else None
+    if not isinstance(body, dict) or not {"schema", "run", "sequence"} <= body.keys():
+        raise NotCanonical("not a record of a series")
     return body, sha256(record)
+
+
+async def _names(store: Store) -> list[str]:
+    """The series' records, in order; whatever else lies there is none of it."""
+    return [name for name in await store.names("series/") if re.fullmatch(r"series/[0-9]{6}\.json", name)]
 
 
 async def append(store: Store, record: Callable[[int, str | None], bytes]) -> str:
     """Store the series' next record under its sequence number, create-only."""
     while True:
-        names = await store.names("series/")
+        names = await _names(store)
         previous = sha256(await store.read(names[-1])) if names else None
-        name = f"series/{len(names) + 1:06d}.json"
+        # After the last one, not after as many as there are: if one was taken away, its name is a gap and stays one.
+        number = int(names[-1][len("series/") : -len(".json")]) + 1 if names else 1
+        name = f"series/{number:06d}.json"
         try:
-            await store.create(name, record(len(names) + 1, previous))
+            await store.create(name, record(number, previous))
         except AlreadyStored:
             continue
         return name
@@ -101,7 +112,7 @@ async def close(store: Store, signer: Signer, *, run: str, at: str, outcome: str
 
 async def close_abandoned(store: Store, signer: Signer, *, at: str) -> None:
     """A run that never closed is closed as Abandoned by the next one: a dropped run shows."""
-    names = await store.names("series/")
+    names = await _names(store)
     if not names:
         return
     body, _ = peek(await store.read(names[-1]))

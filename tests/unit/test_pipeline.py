@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from sectum import pipeline, records, series, stages, sweep, verify
 from sectum.actions import Action, AnswerKind, Principal, Reply, Sink, Verb, Write
 from sectum.assembly import Ended
+from sectum.clean import Cleaned, clean
 from sectum.codec import parse, sha256, unb64
 from sectum.errors import ScenarioError, SealBroken, SecretMissing
 from sectum.job import Progress
 from sectum.keys.unsafe_local import UnsafeLocalKey
+from sectum.reach import Reach
 from sectum.scenario import Scenario
 from sectum.secrets_dir import ReadSecret
 from sectum.store import StoreFault
@@ -527,6 +529,20 @@ def test_what_cannot_be_cleaned_up_in_time_is_counted_and_the_pack_still_comes(m
     ended = run_with(memory_scenario(Stuck(verbs=LISTED), tenants=FEW), store)
     assert ended.run["surfaces"][0]["notRemoved"] == 9
     assert asyncio.run(sweep.orphans(store)) == [ended.run["run"]]
+
+
+def test_one_surface_that_cannot_be_cleaned_up_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails_at_one(reach: Reach, **rest: Any) -> Cleaned:
+        if reach.name == "one":
+            raise ZeroDivisionError
+        await asyncio.sleep(0.01)
+        return await clean(reach, **rest)
+
+    monkeypatch.setattr(stages, "clean", fails_at_one)
+    one, other = MemorySurface(verbs=LISTED), MemorySurface(verbs=LISTED)
+    with pytest.raises(ZeroDivisionError):
+        run_with(memory_scenario({"one": one, "other": other}, tenants=FEW), MemoryStore())
+    assert (len(one.documents), len(other.documents)) == (9, 0)
 
 
 def test_a_surface_that_takes_writes_of_one_surface_for_another_is_seen() -> None:

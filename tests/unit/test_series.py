@@ -1,12 +1,15 @@
 """Open and Close records bind a run to its plan and to the record before it."""
 
+import asyncio
+
+import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sectum import dsse, series
-from sectum.codec import parse, sha256
+from sectum.codec import NotCanonical, parse, sha256
 from sectum.signers.ec_key import EcKeySigner
-from sectum.testing import memory_secrets
+from sectum.testing import MemoryStore, memory_secrets
 
 PEM = memory_secrets()("sectum-signer-x", "private.pem")
 PRIVATE = load_pem_private_key(PEM, None)
@@ -52,3 +55,56 @@ def test_a_close_record_names_outcome_and_pack() -> None:
     body = parse(dsse.open_envelope(parse(close), payload_type=series.CLOSE_TYPE, verify=verify, keyid=SIGNER.keyid))
     assert (body["schema"], body["outcome"], body["pack"]) == ("sectum.ai/close/v1", "Pass", "5" * 64)
     assert (body["sequence"], body["previous"], body["run"]) == (4, "6", "r")
+
+
+class Yielding(MemoryStore):
+    """Lets others go first before each call."""
+
+    async def create(self, name: str, data: bytes) -> str:
+        await asyncio.sleep(0)
+        return await super().create(name, data)
+
+
+def sequence_of(store: MemoryStore) -> list[tuple[int, str | None]]:
+    bodies = [series.peek(data)[0] for _, data in sorted(store.objects.items())]
+    return [(body["sequence"], body["previous"]) for body in bodies]
+
+
+def test_records_that_are_appended_at_once_make_one_chain() -> None:
+    async def append() -> None:
+        await asyncio.gather(
+            *(series.close(store, SIGNER, run=f"r{n}", at="t", outcome="Pass", pack=None) for n in range(5))
+        )
+
+    store = Yielding()
+    asyncio.run(append())
+    assert sorted(store.objects) == [f"series/{number:06d}.json" for number in range(1, 6)]
+    digests = [sha256(data) for _, data in sorted(store.objects.items())]
+    assert sequence_of(store) == list(zip(range(1, 6), ["", *digests[:-1]], strict=True))
+
+
+def test_a_record_that_was_taken_away_leaves_a_gap_and_the_next_run_goes_on() -> None:
+    # It looked for a free name after as many as there were, for ever.
+    store = MemoryStore()
+    for number in range(3):
+        asyncio.run(series.close(store, SIGNER, run=f"r{number}", at="t", outcome="Pass", pack=None))
+    del store.objects["series/000002.json"]
+    store.objects["series/notes.txt"] = b"somebody else's"
+    last = sha256(store.objects["series/000003.json"])
+    assert asyncio.run(series.close(store, SIGNER, run="r3", at="t", outcome="Pass", pack=None)) == "series/000004.json"
+    assert series.peek(store.objects["series/000004.json"])[0]["previous"] == last
+
+
+def test_a_closed_series_is_not_closed_again() -> None:
+    store = MemoryStore()
+    asyncio.run(series.close_abandoned(store, SIGNER, at="t"))
+    assert store.objects == {}
+    asyncio.run(series.close(store, SIGNER, run="r", at="t", outcome="Pass", pack=None))
+    asyncio.run(series.close_abandoned(store, SIGNER, at="t"))
+    assert list(store.objects) == ["series/000001.json"]
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"payload":5}', b'{"payload":"e30="}', b'{"payload":"W10="}'])
+def test_what_is_no_record_of_a_series_is_refused(data: bytes) -> None:
+    with pytest.raises(NotCanonical):
+        series.peek(data)

@@ -73,7 +73,10 @@ async def _delete_all(reach: Reach, places: set[Place]) -> dict[Place, bool]:
 
 
 async def _left(reach: Reach, owner: Principal, markers: Mapping[str, Marker], index: Index) -> set[Place] | None:
-    """Items of the owner's listing that carry a marker of his, on whichever surface planted; None if it fails."""
+    """Items of the owner's listing that carry a marker planted for him on this surface; None if it fails.
+
+    What other surfaces planted into the same store is theirs to remove, by the way that they know.
+    """
     if owner not in reach.sessions:
         return None
     try:
@@ -86,7 +89,8 @@ async def _left(reach: Reach, owner: Principal, markers: Mapping[str, Marker], i
     for item in reply.items or ():
         reader = index.reader()
         reader.feed(item.text)
-        if any(markers[sighting.marker].spec.owner == owner for sighting in reader.end_answer()):
+        found = {(markers[each.marker].spec.surface, markers[each.marker].spec.owner) for each in reader.end_answer()}
+        if (reach.name, owner) in found:
             left.add((owner, item.location))
     return left
 

@@ -76,7 +76,8 @@ class Gate:
     ) -> Reply:
         """Do `request` within the limits, again after backoff on 429 and 5xx; raises Stopped, for a crash too.
 
-        A `reserved` request goes out although budget or time are spent: the few that prove who was asking.
+        A `reserved` request goes out although the gate is closed: the few that prove who was asking, so that a leak
+        that was seen stands.
         """
         for pause in (*_BACKOFF_SECONDS, None):
             async with self._places:
@@ -114,8 +115,7 @@ class Gate:
             or (self._characters and self.tokens >= self._budget.tokens)
         ):
             self.stop(Reason.BUDGET)
-        spent = self.stopped in (Reason.BUDGET, Reason.DEADLINE)
-        if self.stopped is not None and not (reserved and spent):
+        if self.stopped is not None and not reserved:
             raise Stopped(self.stopped)
         self.requests += 1
         self.writes += write

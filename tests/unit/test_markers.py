@@ -13,7 +13,7 @@ from sectum.markers import ALPHABET, WORDS, Kind, draw, units
 seeds = st.integers(min_value=0)
 
 GRAMMAR = {
-    Kind.HARD: (re.compile("[0-9a-hjkmnp-tv-z]{16}"), 80.0),
+    Kind.HARD: (re.compile("[0-9a-hjkmnp-tv-z]{16}"), 77.0),
     Kind.ENTITY: (re.compile("[A-Z][a-z]{6,13}( [A-Z][a-z]{6,13}){5}"), 72.0),
     Kind.SECRET: (re.compile("ZZ00[0-9]{22}"), 22 * log2(10)),
 }
@@ -35,7 +35,13 @@ def test_nothing_but_below_decides_what_is_drawn_and_each_draw_is_of_the_full_ra
     first = draw(kind, below=lambda n: asked.append(n) or 0)
     assert draw(kind, below=lambda n: 0) == first
     assert draw(kind, below=lambda n: n - 1) != first
-    assert asked == {Kind.HARD: [32] * 16, Kind.ENTITY: [4096] * 6, Kind.SECRET: [10] * 22}[kind]
+    assert asked == {Kind.HARD: [32, 32, 32, 32, 16] * 3 + [32], Kind.ENTITY: [4096] * 6, Kind.SECRET: [10] * 22}[kind]
+
+
+@given(seed=seeds)
+def test_no_part_of_a_hard_marker_that_counts_can_be_in_a_uuid_or_a_digest(seed: int) -> None:
+    plaintext = draw(Kind.HARD, below=random.Random(seed).randrange)
+    assert not re.search("[0-9a-f]{5}", plaintext)
 
 
 @pytest.mark.parametrize("kind", Kind)

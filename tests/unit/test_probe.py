@@ -28,11 +28,12 @@ from sectum.codec import b64
 from sectum.gate import Gate
 from sectum.job import Progress
 from sectum.manifest import Manifest, draw_manifest
+from sectum.markers import Kind
 from sectum.plan import make_plan
 from sectum.ports import Arm, ArmView, AskPort, Attack
 from sectum.probe import ArmPlay, World, outgoing
 from sectum.reach import Reach
-from sectum.scan import Index
+from sectum.scan import SIGHTING, Index
 from sectum.testing import Audience, ManualClock, MemoryStore, MemorySurface, memory_scenario, try_out
 
 ANN, BEN, CAT, DAN = (
@@ -455,7 +456,7 @@ def test_no_arm_of_any_attack_sends_a_form_of_any_marker(attack: str, drawn: lis
     assert len({row["phrasing"] for row in result["rows"]}) > 1
     assert len(asked) >= 4 * len(result["rows"])
     for _, action in asked:
-        assert index.sent(outgoing(action) + repr(action)) == frozenset()
+        assert index.sent(outgoing(action) + repr(action)) == {}
     planted = [action for _, action in surface.received if isinstance(action, Write)]
     assert {marker for action in planted for marker in index.sent(outgoing(action))} == {m.id for m in manifest.markers}
 
@@ -494,3 +495,12 @@ def test_free_text_counts_as_tokens_questions_too() -> None:
     result = run(MemorySurface(verbs=frozenset({Verb.WHOAMI, Verb.WRITE, Verb.ASK, Verb.DELETE}), empty_to_all=True))
     question = len("What is the reference for the ?") // 4
     assert result["surfaces"][0]["tokens"] > len(result["rows"]) * 2 * question
+
+
+def test_a_part_that_an_id_holds_by_chance_makes_no_echo_of_a_sighting_but_half_a_marker_does() -> None:
+    index = Index({"m": (Kind.HARD, "0123g56789abkcde")})
+    [(marker, parts)] = index.sent("id-0123g-x").items()
+    assert (marker, index.weigh("m", parts)) == ("m", 5 * 77 / 16)
+    assert 77 - index.weigh("m", parts) >= SIGHTING, "a chance of five characters leaves a sighting"
+    assert 77 - index.weigh("m", [*parts, (5, 10)]) < SIGHTING, "ten characters do not"
+    assert index.weigh("m", [*parts, *parts, (1, 4)]) == index.weigh("m", parts), "what is sent twice counts once"

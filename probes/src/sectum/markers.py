@@ -32,6 +32,10 @@ _BACKS = """
 WORDS: Final = tuple(front + back for front in _FRONTS.split() for back in _BACKS.split())
 """4096 words: none within another, and none to be read across the boundary of two others (a test checks it)."""
 
+LETTERS: Final = ALPHABET[16:]
+"""What every fifth character of a HARD marker is drawn from: no part of 24 bits can be in a UUID or a digest by chance,
+and be taken for sent by whoever sends one."""
+
 HARD_LENGTH: Final = 16
 ENTITY_WORDS: Final = 6
 SECRET_DIGITS: Final = 22
@@ -39,6 +43,7 @@ SECRET_PREFIX: Final = "ZZ00"  # noqa: S105  (public)
 """An IBAN (ISO 13616-1) of country ZZ, which ISO 3166-1 leaves to users and gives to no country, with check digits 00,
 which ISO 7064 MOD 97-10 never yields (they run from 02 to 98): it belongs to nobody, and no bank takes it."""
 
+_HARD_BITS = 77 / 16  # 13 draws of 32 characters, 3 of 16: five in a row carry 24 bits, ten 48
 _WORD = re.compile("[A-Z][a-z]+")
 
 
@@ -46,7 +51,7 @@ class Kind(StrEnum):
     """What a marker looks like; each kind carries at least 64 bits."""
 
     HARD = "hard"
-    """A unique token: 16 characters, 80 bits."""
+    """A unique token: 16 characters, 77 bits."""
     ENTITY = "entity"
     """A made-up name that reads as business data: 6 words of 4096, 72 bits."""
     SECRET = "secret"  # noqa: S105  (a kind, not a password)
@@ -65,7 +70,8 @@ def draw(kind: Kind, *, below: Below) -> str:
     """Draw the plaintext of one marker; `below` is a CSPRNG's, such as `secrets.randbelow`."""
     match kind:
         case Kind.HARD:
-            return "".join(ALPHABET[below(len(ALPHABET))] for _ in range(HARD_LENGTH))
+            sources = (LETTERS if place % 5 == 4 else ALPHABET for place in range(HARD_LENGTH))
+            return "".join(source[below(len(source))] for source in sources)
         case Kind.ENTITY:
             return " ".join(WORDS[below(len(WORDS))] for _ in range(ENTITY_WORDS))
         case Kind.SECRET:
@@ -79,7 +85,7 @@ def units(kind: Kind, plaintext: str) -> tuple[Unit, ...]:
     """
     match kind:
         case Kind.HARD:
-            found = [Unit(letter, 5.0) for letter in plaintext if letter in ALPHABET]
+            found = [Unit(letter, _HARD_BITS) for letter in plaintext if letter in ALPHABET]
             separator = ""
         case Kind.ENTITY:
             found = [Unit(word, 12.0) for word in _WORD.findall(plaintext) if word in _KNOWN]

@@ -31,7 +31,7 @@ from sectum.plan import DECOY, Shared, Trial
 from sectum.ports import Arm, ArmView, Attack
 from sectum.reach import Reach, identify
 from sectum.reasons import Reason
-from sectum.scan import Index
+from sectum.scan import SIGHTING, Index, Part
 
 Row = dict[str, Any]
 
@@ -57,8 +57,8 @@ class World:
     """Location -> marker planted there."""
     named: dict[tuple[str, Principal], frozenset[str]] = field(default_factory=dict, repr=False)
     """Surface and principal -> locations that the scenario says he may find there."""
-    sent: dict[Principal, set[str]] = field(default_factory=dict)
-    """Principal -> markers of which he sent some form after planting; seeing them again proves nothing."""
+    sent: dict[tuple[Principal, str], set[Part]] = field(default_factory=dict, repr=False)
+    """Principal and marker of another -> parts of it that he sent after planting: what he may get back from himself."""
     reported: set[tuple[str, str, Principal, str]] = field(default_factory=set)
     """Surface, attack, asker and marker of every sighting that has its Leak record."""
     shared: Shared = lambda _surface, _asker, _owner: False
@@ -160,7 +160,7 @@ class ArmPlay:
             entry = {"marker": sighting.marker, "bits": sighting.bits, "form": form, "split": sighting.split}
             self._seen.setdefault(sighting.marker, entry)
         self.log["seen"] = [self._seen[marker] for marker in sorted(self._seen)]
-        self.log["sent"] = sorted(self._world.sent.get(self._asker, set()) & set(self._seen))
+        self.log["sent"] = sorted(marker for marker in self._seen if self._may_be_an_echo(marker))
         self.log["unknown"] += sum(self._is_unknown(item.location, item.text) for item in reply.items or ())
         self.log["ended"] = timestamp()
         await self._report()
@@ -170,10 +170,16 @@ class ArmPlay:
         """No arm but the owner's may send a form of what it looks for, unless its attack must (and says so)."""
         sent = self._world.index.sent(text)
         looked_for = {self._trial.marker.id, self._trial.decoy.id}
-        if not self._arm.by_owner and not self._trial.sends_marker and sent & looked_for:
+        if not self._arm.by_owner and not self._trial.sends_marker and sent.keys() & looked_for:
             raise Stopped(Reason.ECHO)
-        foreign = {marker for marker in sent if self._world.markers[marker].spec.owner != self._asker}
-        self._world.sent.setdefault(self._asker, set()).update(foreign)
+        for marker, parts in sent.items():
+            if self._world.markers[marker].spec.owner != self._asker:
+                self._world.sent.setdefault((self._asker, marker), set()).update(parts)
+
+    def _may_be_an_echo(self, marker: str) -> bool:
+        """Is so much of it what the asker had sent that the rest is no sighting? Ids hold a part by chance."""
+        sent = self._world.sent.get((self._asker, marker))
+        return sent is not None and self._seen[marker]["bits"] - self._world.index.weigh(marker, sent) < SIGHTING
 
     def _is_unknown(self, location: str, text: str) -> bool:
         """Is it an item that neither this run planted for the asker nor the scenario names?"""

@@ -100,13 +100,19 @@ class Index:
         """Begin to read the answers of one arm."""
         return Reader(self)
 
-    def sent(self, text: str) -> frozenset[str]:
-        """Tell of which markers `text` carries a part of 24 bits or more in any form: what its receiver may know."""
+    def sent(self, text: str) -> dict[str, frozenset[Part]]:
+        """Tell which parts of 24 bits or more `text` carries of which markers: what its receiver may know."""
         seen: Seen = {}
         folded = forms.fold(text)
         for start in range(0, max(1, len(folded) - OVERLAP), BLOCK - OVERLAP):
             self.scan(folded[start : start + BLOCK], seen)
-        return frozenset(self._ids[marker] for marker in seen)
+        return {self._ids[marker]: frozenset(parts) for marker, parts in seen.items()}
+
+    def weigh(self, marker: str, parts: Iterable[Part]) -> float:
+        """The bits of a marker that these parts cover together."""
+        bits = self._bits[self._ids.index(marker)]
+        units = {unit for start, stop in parts for unit in range(start, stop)}
+        return sum(bits[unit + 1] - bits[unit] for unit in units)
 
     def _units(self, marker: str, kind: Kind, plaintext: str) -> list[str]:
         try:

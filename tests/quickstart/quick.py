@@ -54,14 +54,6 @@ def all_four_tenants(scenario: dict[str, Any]) -> None:
     scenario["spec"]["tenants"].append({"name": "hooli", "users": [{"name": "dave"}, {"name": "dina"}]})
 
 
-def with_listings(scenario: dict[str, Any]) -> None:
-    """What is written through the assistant and the cache can be listed: else a sweep cannot know what a kill left."""
-    surfaces = {surface["name"]: surface for surface in scenario["spec"]["surfaces"]}
-    for name, attack in (("assistant", "entity-bleed"), ("cache", "semantic-cache")):
-        surfaces[name]["adapter"]["http"]["list"] = surfaces["api"]["adapter"]["http"]["list"].copy()
-        surfaces[name]["attacks"] = [attack]
-
-
 @dataclass(frozen=True)
 class Quick:
     """A folder with the scenario for a running stack, and its secrets."""

@@ -23,7 +23,7 @@ import psutil
 import psycopg
 import pytest
 
-from tests.quickstart.quick import Quick, as_json, bodies, prepare, runs, sectum, start, with_listings
+from tests.quickstart.quick import Quick, as_json, bodies, prepare, runs, sectum, start
 from tests.stack.running import Stack, running_stack
 
 SEED = 20261124
@@ -135,7 +135,7 @@ def running(quick: Quick, *words: str) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quick]:
     with running_stack() as stack:
-        yield prepare(tmp_path_factory.mktemp("killed"), stack, change=with_listings)
+        yield prepare(tmp_path_factory.mktemp("killed"), stack)
 
 
 def admin(stack: Stack) -> "psycopg.Connection[tuple[object, ...]]":
@@ -279,7 +279,7 @@ def test_a_run_that_is_interrupted_once_cleans_up_and_writes_a_pack_that_verifie
 
 def test_a_leak_that_was_seen_before_the_interrupt_stands(tmp_path: Path) -> None:
     with running_stack(config="leaky") as stack:
-        leaky = prepare(tmp_path, stack, change=with_listings)
+        leaky = prepare(tmp_path, stack)
         status, result = interrupted(leaky, lambda run: run.files("probe/*/1/*") > 10)
         assert (status, result["verdict"], result["cancelled"]) == (10, "Leak", True)
         assert_verifies_and_left_nothing(leaky, str(result["run"]))

@@ -311,3 +311,9 @@ def test_a_path_finds_what_the_library_finds(path: str) -> None:
     document = ["x", "y", {"a": "1", "b": "2"}]
     found = _found(path, document)
     assert found == jsonpath.compile(path, strict=True).findall(document)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "X-Api-Key", "Cookie", "X-Auth-Token"])
+def test_a_credential_spelt_out_in_the_scenario_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="looks like a credential"):
+        adapters()["http"].spec.model_validate({"origin": "http://127.0.0.1", "headers": {name: "Bearer abc"}})

@@ -144,7 +144,7 @@ SKIPPED: dict[str, tuple[dict[str, Any], set[tuple[str, SkipReason, bool]]]] = {
     ),
     "a surface that cannot be written to": (
         {"surface": MemorySurface(verbs=ALL - {Verb.WRITE})},
-        {(attack, SkipReason.VERB_MISSING, False) for attack in catalog.attacks()},
+        {(attack, SkipReason.VERB_MISSING, True) for attack in catalog.attacks()},
     ),
     "impact not allowed": (
         {"allowImpact": ["write-own"]},
@@ -152,7 +152,7 @@ SKIPPED: dict[str, tuple[dict[str, Any], set[tuple[str, SkipReason, bool]]]] = {
     ),
     "planting not allowed": (
         {"allowImpact": ["read"]},
-        {(attack, SkipReason.IMPACT, False) for attack in catalog.attacks()},
+        {(attack, SkipReason.IMPACT, True) for attack in catalog.attacks()},
     ),
     "one tenant": (
         {"tenants": {"acme": ("ann", "ben")}},

@@ -13,7 +13,7 @@ from sectum.plant import Planted, plant
 from sectum.reach import open_reach
 from sectum.reasons import Reason
 from sectum.scan import Index
-from sectum.testing import ManualClock, MemorySurface, memory_scenario, memory_secrets
+from sectum.testing import ManualClock, MemorySurface, memory_scenario, memory_secrets, try_out
 
 Saved = list[tuple[str, Any]]
 
@@ -126,3 +126,10 @@ def test_nothing_is_written_to_a_surface_that_cannot_be_used() -> None:
     planted, saved, markers = planted_in(surface)
     assert (saved, planted.began, surface.documents) == ([], False, {})
     assert planted.faults == {each.id: Reason.DENIED for each in markers}
+
+
+def test_nothing_is_planted_as_somebody_whom_the_surface_takes_for_another() -> None:
+    surface = MemorySurface(lies_about_identity=True)
+    ended = asyncio.run(try_out(memory_scenario(surface)))
+    assert [row["planted"] for row in ended.run["surfaces"]] == [0]
+    assert {row["reason"] for row in ended.run["rows"]} == {"IdentityUnproven"}

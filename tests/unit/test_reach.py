@@ -52,11 +52,11 @@ def test_every_principal_is_named_or_not(knobs: dict[str, Any], named: bool) -> 
     assert reach.identified == dict.fromkeys(scenario.principals, named)
 
 
-def test_after_a_stop_nobody_is_named() -> None:
+def test_after_a_stop_it_can_still_be_said_who_asked() -> None:
     reach = asyncio.run(opened(memory_scenario(MemorySurface())))
     assert asyncio.run(identify(reach, ANN))
     reach.gate.stop(Reason.SURFACE_SUFFERS)
-    assert not asyncio.run(identify(reach, ANN))
+    assert asyncio.run(identify(reach, ANN))
 
 
 def test_items_are_named_for_a_surface_and_for_whom_they_are_shared_with() -> None:

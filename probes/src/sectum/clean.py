@@ -13,7 +13,8 @@ from sectum.reach import Reach, list_own
 from sectum.scan import Index
 
 _LISTED = frozenset({AnswerKind.ITEMS, AnswerKind.EMPTY, AnswerKind.NOT_FOUND})
-_GONE = frozenset({AnswerKind.ITEMS, AnswerKind.EMPTY, AnswerKind.NOT_FOUND})
+_DONE = frozenset({AnswerKind.ITEMS, AnswerKind.EMPTY})
+_GONE = _DONE | {AnswerKind.NOT_FOUND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +107,5 @@ async def _delete(reach: Reach, owner: Principal, location: str) -> bool:
         )
     except Stopped:
         return False
-    return reply.kind in _GONE
+    # "Not found" may also mean that the scenario's path is wrong: believed only where a listing is to bear it out.
+    return reply.kind in (_GONE if Verb.LIST in reach.verbs else _DONE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -197,13 +197,18 @@ def make_plan(scenario: Scenario) -> Plan:
     totals: list[SurfaceTotals] = []
     for surface in scenario.spec.surfaces:
         mine: list[Trial] = []
+        left_out: list[Skip] = []
         for attack in catalog.attacks().values():
             skip = _skip(scenario, surface, attack)
             if skip:
-                skips.append(skip)
+                left_out.append(skip)
                 continue
             mine += _trials(scenario, surface, attack)
-            skips += _pair_skips(scenario, surface, attack)
+            left_out += _pair_skips(scenario, surface, attack)
+        # To name a surface is to request something of it: where nothing can be tried, and that is nobody's choice, it is
+        # not covered.
+        chosen = mine or any(each.reason in COUNTS_AS_COVERED for each in left_out)
+        skips += left_out if chosen else [replace(each, requested=True) for each in left_out]
         numbers = range(scenario.spec.trials.markers_per_user if mine else 0)
         markers += [marker_spec(surface.name, owner, number) for owner in scenario.principals for number in numbers]
         decoys += [marker_spec(surface.name, DECOY, number) for number in numbers]
@@ -299,7 +304,9 @@ def _pair_skips(scenario: Scenario, surface: Surface, attack: Attack) -> Iterato
 def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> SurfaceTotals:
     principals = len(scenario.principals)
     verbs = surface.spec.verbs()
-    planted = principals * scenario.spec.trials.markers_per_user if trials else 0
+    # Without whoami nobody is identified: nothing is planted or tried, and every trial is IdentityUnproven.
+    played = len(trials) if Verb.WHOAMI in verbs else 0
+    planted = principals * scenario.spec.trials.markers_per_user if played else 0
     emptiness = principals if Verb.LIST in verbs else 0
     identities = 2 * principals if Verb.WHOAMI in verbs else 0
     writes = planted * (2 if Verb.DELETE in verbs else 1)
@@ -308,6 +315,8 @@ def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> Surfac
     residue = surface.residue
     if Verb.DELETE not in verbs:
         residue += ("every planted document: the adapter has no delete",)
+    elif Verb.LIST not in verbs and not surface.spec.client_chooses_location():
+        residue += ("documents whose write was cut off by a kill: the adapter has no list to find them by",)
     if Verb.ASK_CACHED in verbs:
         residue += ("cached answers, until the application evicts them",)
     attacks = {trial.attack for trial in trials}
@@ -315,7 +324,7 @@ def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> Surfac
     return SurfaceTotals(
         surface=surface.name,
         trials=len(trials),
-        requests=len(trials) * len(Arm) + writes + read_back + emptiness + identities + gone,
+        requests=played * len(Arm) + writes + read_back + emptiness + identities + gone,
         writes=writes,
         impact=tuple(sorted(impact)),
         residue=residue,

@@ -60,6 +60,11 @@ async def plant(
     await save("intent", [[marker.id, marker.wanted] for marker in markers])
 
     async def one(marker: Marker) -> None:
+        if not reach.identified.get(marker.spec.owner):
+            # Whose it would be is not known: who sees it later could be its owner.
+            planted.faults[marker.id] = Reason.IDENTITY_UNPROVEN
+            done()
+            return
         try:
             await _write(reach, marker, planted, save)
             if marker.id not in planted.faults and Verb.FETCH in reach.verbs:

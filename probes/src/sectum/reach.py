@@ -51,6 +51,9 @@ async def identify(reach: Reach, principal: Principal) -> bool:
         )
     except Stopped:
         return False
+    if reply.identity is False and reply.kind == AnswerKind.ITEMS:
+        reach.identified[principal] = False  # it named somebody else: no later answer heals that
+        return False
     return reply.identity is True
 
 

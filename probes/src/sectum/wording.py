@@ -58,7 +58,8 @@ METHOD = (
     "commitments to them.",
     "Four arms: in each trial the owner asks first and must see the marker, then somebody else asks, then a decoy is "
     "asked for that was never planted, then the owner asks once more. A trial passes only if both owner arms saw the "
-    "marker and nobody else saw anything that is not his.",
+    "marker and no other user's marker came back. Answers in free text without citations have no "
+    "closed world: what else they hold is not judged.",
     "A leak is said only where somebody received a marker that is not his, had not sent any form of it himself, "
     "and was proven, on the same connection before and after, to be who he should be.",
     "Whatever fails, is stopped, or cannot be told is Inconclusive and never a Pass.",

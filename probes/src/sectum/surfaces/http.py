@@ -100,6 +100,19 @@ Headers = dict[HeaderName, Template]
 Query = dict[Text, Template]
 
 
+_CREDENTIAL = re.compile(r"authoriz|cookie|api-?_?key|token|secret|passw|credential|signature", re.IGNORECASE)
+
+
+def _no_literal(field_name: str, fields: Mapping[str, str]) -> None:
+    """Raises ValueError for a header field or parameter that looks like a credential and is spelt out."""
+    for name, template in fields.items():
+        if _CREDENTIAL.search(name) and template and not placeholders(template):
+            raise ValueError(
+                f"{field_name}.{name} looks like a credential, and the scenario is no place for one; put it into the "
+                "surface's Secret and write {credential} in the adapter's headers"
+            )
+
+
 def _strings(template: JsonValue) -> Iterator[str]:
     """Every string value of a JSON template."""
     if isinstance(template, str):
@@ -148,6 +161,8 @@ class Fields(Strict):
 
     def check(self, known: frozenset[str]) -> None:
         """Raises ValueError for a template that mentions what is not known."""
+        _no_literal("query", self.query)
+        _no_literal("headers", self.headers)
         parts = (("query", self.query.values()), ("headers", self.headers.values()), ("json", _strings(self.body)))
         for field_name, templates in parts:
             for template in templates:
@@ -445,6 +460,7 @@ class HttpSpec(AdapterSpec):
 
     @model_validator(mode="after")
     def _known(self) -> HttpSpec:
+        _no_literal("headers", self.headers)
         for template in self.headers.values():
             _check("headers", template, _PRINCIPAL | {"credential"})
         if len(set(self.claim_names())) < len(self.claims):

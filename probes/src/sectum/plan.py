@@ -205,7 +205,7 @@ def make_plan(scenario: Scenario) -> Plan:
                 continue
             mine += _trials(scenario, surface, attack)
             left_out += _pair_skips(scenario, surface, attack)
-        # To name a surface is to request something of it: where nothing can be tried, and that is nobody's choice, it is
+        # To name a surface is to request something of it: where nothing can be tried, and nobody chose so, it is
         # not covered.
         chosen = mine or any(each.reason in COUNTS_AS_COVERED for each in left_out)
         skips += left_out if chosen else [replace(each, requested=True) for each in left_out]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sectum.actions import Action, Principal, Reply
 from sectum.catalog import adapters
-from sectum.ports import Bounds
+from sectum.ports import Access, Bounds
 
 Write = Callable[[bytes], Awaitable[None]]
 Handler = Callable[["Asked", Write], Awaitable[None]]
@@ -97,7 +97,7 @@ async def _hear(handler: Handler, actions: tuple[Action, ...], bounds: Bounds | 
     spec = spec.model_copy(update={"origin": f"http://127.0.0.1:{port}"})
     pieces: list[str] = []
     try:
-        async with spec.session(principal=ALICE, credential=CREDENTIAL, bounds=bounds or Bounds()) as session:
+        async with spec.session(Access(ALICE, CREDENTIAL, bounds or Bounds())) as session:
             for action in actions:
                 heard.replies.append(await session.perform(action, pieces.append))
     finally:

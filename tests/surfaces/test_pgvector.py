@@ -27,7 +27,7 @@ from sectum.actions import (
 )
 from sectum.catalog import adapters
 from sectum.errors import SurfaceFault
-from sectum.ports import AdapterSpec, Bounds
+from sectum.ports import Access, AdapterSpec, Bounds
 from sectum.surfaces.pgvector import hashed_words
 
 from tests.surfaces.conftest import Server
@@ -96,7 +96,7 @@ def spec(server: Server, **changes: Any) -> AdapterSpec:
 async def within(
     spec: AdapterSpec, body: Body, *, who: Principal = ALICE, bounds: Bounds | None = None, password: str = PASSWORD
 ) -> Any:
-    async with spec.session(principal=who, credential=password, bounds=bounds or Bounds()) as session:
+    async with spec.session(Access(who, password, bounds or Bounds())) as session:
         return await body(session)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sectum.actions import Action, AnswerKind, Batch, Fetch, List, Principal, Search, WhoAmI, Write
 from sectum.catalog import adapters
-from sectum.ports import Bounds
+from sectum.ports import Access, Bounds
 
 from tests.surfaces.conftest import Server
 from tests.surfaces.raw_server import CREDENTIAL, Asked, answer, hear
@@ -94,7 +94,7 @@ def test_a_credential_that_no_header_can_carry_is_not_in_the_error(credential: s
     spec = adapters()["http"].spec.model_validate({"origin": "http://127.0.0.1:1", **API})
 
     async def opened() -> None:
-        async with spec.session(principal=Principal("acme", "alice"), credential=credential, bounds=Bounds()):
+        async with spec.session(Access(Principal("acme", "alice"), credential)):
             raise AssertionError
 
     with pytest.raises(Exception, match="Denied: headers") as caught:
@@ -110,7 +110,7 @@ def test_no_object_of_the_adapters_shows_anything_in_its_repr(postgres: Server) 
     )
 
     async def reprs(spec: Any, credential: str) -> list[str]:
-        async with spec.session(principal=Principal("acme", "alice"), credential=credential, bounds=Bounds()) as client:
+        async with spec.session(Access(Principal("acme", "alice"), credential)) as client:
             pending = [asyncio.create_task(client.perform(action, lambda _: None)) for action in ACTIONS]
             await asyncio.sleep(0)
             texts = [repr(client), *map(repr, pending), *map(repr, asyncio.all_tasks())]
@@ -139,7 +139,7 @@ def test_pgvector_is_silent_about_what_it_sends_and_gets(postgres: Server, logs:
 
     async def talk(credential: str) -> list[Any]:
         who = Principal("quiet", "mouse")
-        async with spec.session(principal=who, credential=credential, bounds=Bounds(seconds=2)) as client:
+        async with spec.session(Access(who, credential, Bounds(seconds=2))) as client:
             one_by_one = [await client.perform(action, lambda _: None) for action in (*ACTIONS, *ACTIONS, *wrong)]
             together = [client.perform(action, lambda _: None) for action in (*ACTIONS, *wrong)]
             return [*one_by_one, *await asyncio.gather(*together)]

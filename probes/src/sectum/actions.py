@@ -19,7 +19,15 @@ class Verb(StrEnum):
     SEARCH = "search"
     ASK = "ask"
     ASK_CACHED = "askCached"
+    RECALL = "recall"
+    HISTORY = "history"
     DELETE = "delete"
+    # What follows is no request of its own, but something that a request can be made with, or an answer tells.
+    CALL = "call"
+    CORRELATE = "correlate"
+    REUSE_SESSION = "reuseSession"
+    PRESENT_TOKEN = "presentToken"  # noqa: S105  (no password)
+    TELL_CACHED = "tellCached"
 
 
 class Impact(StrEnum):
@@ -58,10 +66,23 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One request; `claim` names a spoofed tenant field of the adapter's `claims`, filled with `as_if`."""
+    """One request, and how it is made.
+
+    Attributes:
+        claim: a spoofed tenant field of the adapter's `claims`, filled with `as_if`.
+        token: one of the adapter's forged `tokens`, in the name of `as_if`, instead of the client's own credential.
+        correlation: the id that the protocol puts on the request (JSON-RPC), instead of one of the client's own.
+        session_of: whose session id to send, with the client's own credential; filled into `session` by `ask`.
+        beside: what that principal asks at the same moment on his own client, with the same `correlation`.
+    """
 
     claim: str | None = field(default=None, kw_only=True)
     as_if: Principal | None = field(default=None, kw_only=True)
+    token: str | None = field(default=None, kw_only=True)
+    correlation: str | None = field(default=None, kw_only=True)
+    session_of: Principal | None = field(default=None, kw_only=True)
+    session: str | None = field(default=None, kw_only=True, repr=False)
+    beside: tuple[Principal, Action] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +140,20 @@ class AskCached(Action):
 
 
 @dataclass(frozen=True, slots=True)
+class Recall(Action):
+    """Ask a memory for what it holds on a cue."""
+
+    cue: str
+
+
+@dataclass(frozen=True, slots=True)
+class History(Action):
+    """Read what was said in a conversation, by its id."""
+
+    location: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Delete(Action):
     """Remove a document as its owner."""
 
@@ -134,16 +169,36 @@ VERB_OF: dict[type[Action], Verb] = {
     Search: Verb.SEARCH,
     Ask: Verb.ASK,
     AskCached: Verb.ASK_CACHED,
+    Recall: Verb.RECALL,
+    History: Verb.HISTORY,
     Delete: Verb.DELETE,
 }
+
+
+def verbs_needed(action: Action) -> frozenset[Verb]:
+    """All that a surface must be able to do for this action."""
+    ways = {
+        Verb.PRESENT_TOKEN: action.token,
+        Verb.CORRELATE: action.correlation,
+        Verb.REUSE_SESSION: action.session_of,
+    }
+    beside = verbs_needed(action.beside[1]) if action.beside else frozenset()
+    return frozenset({VERB_OF[type(action)], *(verb for verb, used in ways.items() if used is not None)}) | beside
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """No request: wait until the surface has had its `settleSeconds` since planting ended."""
 
 
 class AnswerKind(StrEnum):
     """Every kind of answer is kept apart: the difference between two of them can tell that an object exists."""
 
     ITEMS = "items"  # 2xx with at least one item or some text
+    CACHED = "cached"  # the same, and the surface says that it came out of its answer cache
     EMPTY = "empty"  # 2xx with nothing in it
     UNAUTHENTICATED = "unauthenticated"  # 401
+    TOKEN_REFUSED = "token-refused"  # noqa: S105  # the same, to a forged token: as it should be
     DENIED = "denied"  # 403, or the database refused the statement
     NOT_FOUND = "not-found"  # 404, 410
     REJECTED = "rejected"  # another 4xx
@@ -157,10 +212,12 @@ class AnswerKind(StrEnum):
     MALFORMED = "malformed"  # not what the scenario says this verb returns
 
 
-CLEAN_REFUSALS = frozenset({AnswerKind.EMPTY, AnswerKind.DENIED, AnswerKind.NOT_FOUND, AnswerKind.REJECTED})
+CLEAN_REFUSALS = frozenset(
+    {AnswerKind.EMPTY, AnswerKind.DENIED, AnswerKind.NOT_FOUND, AnswerKind.REJECTED, AnswerKind.TOKEN_REFUSED}
+)
 """A foreign arm may end in one of these, or in items that are all the asker's own, and still be clean."""
 
-FAULTS = frozenset(AnswerKind) - CLEAN_REFUSALS - {AnswerKind.ITEMS}
+FAULTS = frozenset(AnswerKind) - CLEAN_REFUSALS - {AnswerKind.ITEMS, AnswerKind.CACHED}
 """Answers that say nothing about isolation: an arm that ends in one is Inconclusive."""
 
 
@@ -192,6 +249,11 @@ Sink = Callable[[str], None]
 
 class Session(Protocol):
     """One principal's client on one surface: one connection or one cookie jar, never shared."""
+
+    @property
+    def session_id(self) -> str | None:
+        """What the server called this session, where it can be named by others; no one shows or keeps it."""
+        ...
 
     async def perform(self, action: Action, sink: Sink) -> Reply:
         """Do the action; feed every text of the answer (headers too) to `sink`; raise nothing for a bad answer."""

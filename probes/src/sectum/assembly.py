@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
@@ -14,11 +15,10 @@ from sectum.container import to_zip
 from sectum.finding import Outcome
 from sectum.job import Job
 from sectum.manifest import Marker
-from sectum.plant import Planted
 from sectum.ports import Signer
 from sectum.probe import timestamp
-from sectum.reach import Reach
-from sectum.records import Record, RecordKind, read_record
+from sectum.records import Record, RecordKind, Stage, read_record
+from sectum.scenario import Surface
 from sectum.sign import sign_statement
 from sectum.verdict import derive
 
@@ -59,20 +59,23 @@ async def assemble(job: Job, signer: Signer, opened: str) -> tuple[Ended, str]:
 async def read_records(job: Job) -> list[tuple[Record, bytes]]:
     """Every stored record of the run, signatures checked, in the order of their chains."""
     found = []
-    for name in await job.store.names(f"work/{job.run}/probe/"):
-        data = await job.store.read(name)
-        found.append((read_record(data, job.manifest.public_key()), data))
+    for stage in Stage:
+        for name in await job.store.names(f"work/{job.run}/{stage}/"):
+            data = await job.store.read(name)
+            found.append((read_record(data, job.manifest.public_key()), data))
     return sorted(found, key=lambda each: each[0].name)
 
 
 async def _document(job: Job, records: list[tuple[Record, bytes]], opened: str) -> dict[str, Any]:
     """run.json."""
-    results = {record.surface: record.body for record, _ in records if record.kind == RecordKind.RESULT}
+    results = {(each.stage, each.surface): each.body for each, _ in records if each.kind == RecordKind.RESULT}
     snapshot = job.scenario.snapshot()
     clear = job.clear
     open_data = await job.store.read(opened)
-    rows = [row for surface in job.scenario.spec.surfaces for row in results[surface.name]["rows"]]
-    planted = {marker for each in job.planted.values() for marker in each.locations}
+    rows = [row for surface in job.scenario.spec.surfaces for row in results[Stage.PROBE, surface.name]["rows"]]
+    plants = [results[Stage.PLANT, surface.name] for surface in job.scenario.spec.surfaces]
+    planted = {marker for each in plants for marker in each["planted"]}
+    unattributed = {marker for each in plants for marker in each["unattributed"]}
     document: dict[str, Any] = {
         "schema": "sectum.ai/run/v1",
         "run": job.run,
@@ -85,10 +88,13 @@ async def _document(job: Job, records: list[tuple[Record, bytes]], opened: str) 
         "open": {"sequence": series.peek(open_data)[0]["sequence"], "digest": sha256(open_data)},
         "manifest": {name: clear[name] for name in ("root", "hash", "key", "publicKey")},
         "plan": clear["plan"],
-        "markers": [{**_marker_row(each), "planted": each.id in planted} for each in job.manifest.markers],
+        "markers": [
+            {**_marker_row(each), "planted": each.id in planted, "attributed": each.id not in unattributed}
+            for each in job.manifest.markers
+        ],
         "decoys": [_marker_row(each) for each in job.manifest.decoys],
         "skips": [skip.row() for skip in job.plan.skips],
-        "surfaces": [_surface_row(job, reach, results[reach.name]) for reach in job.reaches],
+        "surfaces": [_surface_row(job, surface, results) for surface in job.scenario.spec.surfaces],
     }
     derived = derive({**document, "rows": rows})
     outcomes = derived.pop("outcomes")
@@ -107,19 +113,20 @@ def _marker_row(marker: Marker) -> dict[str, Any]:
     }
 
 
-def _surface_row(job: Job, reach: Reach, result: Any) -> dict[str, Any]:
-    totals = next(each for each in job.plan.totals if each.surface == reach.name)
-    cleaned = job.cleaned[reach.name]
+def _surface_row(job: Job, surface: Surface, results: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
+    """A surface's part, from its records alone; a probe's counts include those of its planting."""
+    totals = next(each for each in job.plan.totals if each.surface == surface.name)
+    plant, probe, clean = (results[stage, surface.name] for stage in Stage)
     return {
-        "name": reach.name,
-        "kind": str(reach.surface.kind),
-        "adapter": reach.surface.adapter_name,
-        "fault": result["fault"],
-        "requests": result["requests"] + reach.gate.requests,
-        "writes": result["writes"] + reach.gate.writes,
-        "tokens": result["tokens"],
-        "planted": len(job.planted.get(reach.name, Planted()).locations),
-        "removed": cleaned.removed,
-        "notRemoved": cleaned.not_removed,
+        "name": surface.name,
+        "kind": str(surface.kind),
+        "adapter": surface.adapter_name,
+        "fault": probe["fault"],
+        "requests": probe["requests"] + clean["requests"],
+        "writes": probe["writes"] + clean["writes"],
+        "tokens": probe["tokens"],
+        "planted": len(plant["planted"]),
+        "removed": clean["removed"],
+        "notRemoved": clean["notRemoved"],
         "residue": list(totals.residue),
     }

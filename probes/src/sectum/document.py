@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.alias_generators import to_camel
 
 from sectum.actions import AnswerKind
@@ -118,6 +118,7 @@ class _Decoy(_Part):
 
 class _Marker(_Decoy):
     planted: bool
+    attributed: bool
 
 
 class _Seen(_Part):
@@ -136,6 +137,7 @@ class _Arm(_Part):
     seen: list[_Seen]
     sent: list[MarkerId]
     unknown: Count
+    closed_world: bool
     identity: Literal["proven", "unproven"]
 
 
@@ -151,9 +153,11 @@ class _Planned(_Part):
     phrasing: Word
     index: Count
     content_findings: bool
+    baseline: bool
+    control: AnswerKind | None
     attempt: Literal[1]
     fault: Reason | None
-    arms: Annotated[list[_Arm], Field(max_length=4)]
+    arms: Annotated[list[_Arm], Field(max_length=5)]
 
 
 class _Row(_Planned):
@@ -248,10 +252,30 @@ class _StartBody(_Part):
     trials: Count
 
 
+class _PlantStartBody(_Part):
+    markers: Count
+
+
+class _PlantResultBody(_Part):
+    planted: list[MarkerId]
+    unattributed: list[MarkerId]
+
+
+class _CleanStartBody(_Part):
+    documents: Count
+
+
+class _CleanResultBody(_Part):
+    removed: Count
+    not_removed: Count
+    requests: Count
+    writes: Count
+
+
 class _RecordHead(_Part):
     run: RunId
     manifest: Hex
-    stage: Literal["probe"]
+    stage: Literal["plant", "probe", "clean"]
     surface: Name
     attempt: Literal[1]
     kind: Literal["start", "leak", "result"]
@@ -259,19 +283,18 @@ class _RecordHead(_Part):
     previous: Hex | None
 
 
-class _Start(_RecordHead):
-    body: _StartBody
+_BODIES: dict[tuple[str, str], type[_Part]] = {
+    ("plant", "start"): _PlantStartBody,
+    ("plant", "result"): _PlantResultBody,
+    ("probe", "start"): _StartBody,
+    ("probe", "leak"): _LeakBody,
+    ("probe", "result"): _ResultBody,
+    ("clean", "start"): _CleanStartBody,
+    ("clean", "result"): _CleanResultBody,
+}
+"""What a record's body is, by stage and kind; a leak is no kind of planting or cleaning."""
 
-
-class _Leak(_RecordHead):
-    body: _LeakBody
-
-
-class _Result(_RecordHead):
-    body: _ResultBody
-
-
-_RECORDS: dict[str, type[BaseModel]] = {"start": _Start, "leak": _Leak, "result": _Result}
+_RECORDS = {key: create_model("_Record", __base__=_RecordHead, body=(body, ...)) for key, body in _BODIES.items()}
 
 
 def read_run(data: bytes) -> dict[str, Any]:
@@ -287,8 +310,8 @@ def read_open(data: bytes) -> dict[str, Any]:
 def read_record_payload(data: bytes) -> dict[str, Any]:
     """A stage record's payload with the body that its kind has; raises NotVerified."""
     value = _parsed(data, "the record")
-    kind = value.get("kind") if isinstance(value, dict) else None
-    _shape(data, _RECORDS[kind] if isinstance(kind, str) and kind in _RECORDS else _RecordHead, "the record")
+    key = (str(value.get("stage")), str(value.get("kind"))) if isinstance(value, dict) else ("", "")
+    _shape(data, _RECORDS.get(key, _RecordHead), "the record")  # a head alone forbids every body
     record: dict[str, Any] = value
     return record
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sectum.actions import FAULTS, Principal
 from sectum.plan import DECOY, Shared, asker_kind
-from sectum.ports import Arm
+from sectum.ports import Arm, arms_of
 from sectum.reasons import Reason
 
 Row = Mapping[str, Any]
@@ -73,13 +73,18 @@ def principal(value: Mapping[str, str]) -> Principal:
     return Principal(value["tenant"], value["user"])
 
 
+NOBODY = Principal("-", "nobody")
+"""Owner of markers whose planter's identity was not proven before and after planting."""
+
 Owners = Mapping[str, Principal]
 """Marker id -> owner, decoys included (their owner is DECOY)."""
 
 
 def owners(run: Mapping[str, Any]) -> Owners:
     """Every marker and decoy of a run with its owner."""
-    return {each["id"]: principal(each["owner"]) for each in [*run["markers"], *run["decoys"]]}
+    decoys = {each["id"]: principal(each["owner"]) for each in run["decoys"]}
+    markers = {each["id"]: principal(each["owner"]) if each["attributed"] else NOBODY for each in run["markers"]}
+    return {**markers, **decoys}
 
 
 def foreign_sightings(row: Row, owner_of: Owners, shared: Shared) -> Iterator[Sighting]:
@@ -90,7 +95,7 @@ def foreign_sightings(row: Row, owner_of: Owners, shared: Shared) -> Iterator[Si
         asker = principal(arm["asker"])
         for seen in arm["seen"]:
             owner = owner_of[seen["marker"]]
-            if owner in (asker, DECOY) or shared(row["surface"], asker, owner):
+            if owner in (asker, DECOY, NOBODY) or shared(row["surface"], asker, owner):
                 continue
             if arm["identity"] == "proven" and seen["marker"] not in arm["sent"]:
                 yield Sighting(row, arm, asker, owner, seen["marker"])
@@ -104,6 +109,10 @@ def void(row: Row, owner_of: Owners) -> Reason | None:
         return Reason.ECHO
     if any(owner_of[seen["marker"]] == DECOY for arm in row["arms"] for seen in arm["seen"]):
         return Reason.DECOY_SEEN
+    if any(owner_of[seen["marker"]] == NOBODY for arm in row["arms"] for seen in arm["seen"]):
+        return Reason.IDENTITY_UNPROVEN
+    if any(arm["seen"] for arm in row["arms"] if arm["arm"] == Arm.BASELINE):
+        return Reason.DECOY_SEEN  # nothing was planted yet
     return None
 
 
@@ -118,7 +127,7 @@ def judge(row: Row, owner_of: Owners, shared: Shared) -> tuple[Outcome, str | No
         return Outcome.LEAK, None
     if row["fault"]:
         return Outcome.INCONCLUSIVE, row["fault"]
-    if names != [str(arm) for arm in Arm]:
+    if names != [str(arm) for arm in arms_of(baseline=row["baseline"])]:
         return Outcome.INCONCLUSIVE, Reason.NOT_RUN
     if any(answer in FAULTS for arm in arms for answer in arm["answers"]) or not all(arm["answers"] for arm in arms):
         return Outcome.INCONCLUSIVE, Reason.ANSWER_FAULT
@@ -127,6 +136,8 @@ def judge(row: Row, owner_of: Owners, shared: Shared) -> tuple[Outcome, str | No
     for arm in arms:
         if Arm(arm["arm"]).by_owner and row["marker"] not in [seen["marker"] for seen in arm["seen"]]:
             return Outcome.INCONCLUSIVE, Reason.CONTROL_FAILED
+    if row["control"] and row["control"] not in arms[-1]["answers"]:
+        return Outcome.INCONCLUSIVE, Reason.CONTROL_FAILED
     return Outcome.PASS, None
 
 

@@ -96,6 +96,10 @@ class Gate:
             self.stop(Reason.SURFACE_SUFFERS)
         return reply
 
+    def now(self) -> float:
+        """The gate's clock, in seconds."""
+        return self._clock.now()
+
     async def pause(self, seconds: float) -> None:
         """Wait, by the gate's clock."""
         await self._clock.sleep(seconds)

@@ -10,13 +10,13 @@ from typing import Any
 
 from sectum.clean import Cleaned
 from sectum.codec import sha256
-from sectum.gate import Clock, Gate
+from sectum.gate import Clock
 from sectum.manifest import Manifest, Marker, Sealer, header
 from sectum.plan import Plan
 from sectum.plant import Planted
 from sectum.probe import Row, timestamp
 from sectum.reach import Reach
-from sectum.records import Record, RecordKind, sign_record
+from sectum.records import Record, RecordKind, Stage, sign_record
 from sectum.scan import Index
 from sectum.scenario import Scenario
 from sectum.secrets_dir import ReadSecret
@@ -62,8 +62,8 @@ class Job:
     planted: dict[str, Planted] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     cleaned: dict[str, Cleaned] = field(default_factory=dict)
-    spent: dict[str, Gate] = field(default_factory=dict)
-    chains: dict[str, tuple[int, str | None]] = field(default_factory=dict)
+    chains: dict[tuple[str, str], tuple[int, str | None]] = field(default_factory=dict)
+    """Stage and surface -> number of records so far, digest of the last."""
     cancelled: bool = False
 
     def __post_init__(self) -> None:
@@ -85,13 +85,13 @@ class Job:
         """What answers are scanned for."""
         return Index({each.id: (each.spec.kind, each.plaintext) for each in self.markers().values()})
 
-    async def record(self, surface: str, kind: RecordKind, body: dict[str, Any]) -> None:
-        """Sign and store the next record of this surface's probe; the chain is extended before anything is awaited."""
-        number, previous = self.chains.get(surface, (0, None))
+    async def record(self, stage: Stage, surface: str, kind: RecordKind, body: dict[str, Any]) -> None:
+        """Sign and store a stage's next record on a surface; the chain is extended before anything is awaited."""
+        number, previous = self.chains.get((stage, surface), (0, None))
         record = Record(
             run=self.run,
             manifest=self.clear["hash"],
-            stage="probe",
+            stage=str(stage),
             surface=surface,
             attempt=ATTEMPT,
             kind=kind,
@@ -100,8 +100,8 @@ class Job:
             body=body,
         )
         data = sign_record(record, self.manifest.run_key)
-        self.chains[surface] = (number + 1, sha256(data))
-        await self.store.create(f"work/{self.run}/probe/{surface}/{ATTEMPT}/{sha256(data)}", data)
+        self.chains[stage, surface] = (number + 1, sha256(data))
+        await self.store.create(f"work/{self.run}/{stage}/{surface}/{ATTEMPT}/{sha256(data)}", data)
 
 
 def open_clock() -> Clock:

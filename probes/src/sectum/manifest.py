@@ -46,9 +46,20 @@ class Marker:
         """The marker's name."""
         return self.spec.id
 
+    lure: bool = False
+    """Is its document made to be found by others' questions?"""
+
     def document(self) -> str:
-        """The text that is planted: reads as a business note and says its topic and the marker."""
-        return f"Notes on the {self.topic}: the reference for the {self.topic} is {self.plaintext}."
+        """The text that is planted: reads as a business note and says its topic and the marker.
+
+        A lure says it as the questions do that are to find it.
+        """
+        note = f"Notes on the {self.topic}: the reference for the {self.topic} is {self.plaintext}."
+        return (
+            f"What is the reference for the {self.topic}? Which notes are on the {self.topic}? {note}"
+            if self.lure
+            else note
+        )
 
     def leaf(self) -> bytes:
         """SHA-256(0x00 ‖ salt ‖ canonical [id, kind, owner, plaintext])."""
@@ -100,12 +111,18 @@ def draw_manifest(
     """Draw every marker and decoy of the plan; `below` and `random_bytes` are CSPRNGs."""
     specs = plan.markers + plan.decoys
     keys = [plan.topic_key(spec) for spec in specs]
-    distinct = list(dict.fromkeys(keys))
-    topic_of = dict(zip(distinct, topics.draw(len(distinct), below=below), strict=True))
+    topic_of: dict[str, str] = {}
+    for lures, draw_topics in ((False, topics.draw), (True, topics.draw_made_up)):
+        distinct = list(
+            dict.fromkeys(key for spec, key in zip(specs, keys, strict=True) if (spec.surface in plan.lures) == lures)
+        )
+        topic_of |= zip(distinct, draw_topics(len(distinct), below=below), strict=True)
 
     def marker(spec: MarkerSpec, key: str) -> Marker:
         location = str(uuid.UUID(bytes=random_bytes(16), version=4))
-        return Marker(spec, draw(spec.kind, below=below), random_bytes(_SALT), topic_of[key], location)
+        return Marker(
+            spec, draw(spec.kind, below=below), random_bytes(_SALT), topic_of[key], location, spec.surface in plan.lures
+        )
 
     drawn = tuple(marker(spec, key) for spec, key in zip(specs, keys, strict=True))
     return Manifest(
@@ -182,13 +199,14 @@ def _marker_out(marker: Marker) -> dict[str, Any]:
         "salt": b64(marker.salt),
         "topic": marker.topic,
         "wanted": marker.wanted,
+        "lure": marker.lure,
     }
 
 
 def _marker_in(body: Mapping[str, Any]) -> Marker:
     spec = MarkerSpec(body["surface"], Principal(*body["owner"]), Kind(body["kind"]), body["index"])
     salt = unb64(body["salt"])
-    return Marker(spec, body["plaintext"], salt, body["topic"], body["wanted"])
+    return Marker(spec, body["plaintext"], salt, body["topic"], body["wanted"], body["lure"])
 
 
 class Sealer:

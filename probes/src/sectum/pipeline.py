@@ -23,7 +23,7 @@ from sectum.probe import timestamp
 from sectum.reach import credential
 from sectum.scenario import Scenario
 from sectum.secrets_dir import ReadSecret
-from sectum.stages import clean_all, conclude_probes, connect, plant_all, probe_all
+from sectum.stages import ask_before, clean_and_record, conclude_probes, connect, open_world, plant_all, probe_all
 from sectum.store import Store
 
 
@@ -37,7 +37,9 @@ async def run(
     async with AsyncExitStack() as stack:
         try:
             await connect(job, stack)
-            world = await plant_all(job)
+            world = open_world(job)
+            await ask_before(job, world)
+            await plant_all(job, world)
             await probe_all(job, world)
         except asyncio.CancelledError:
             _go_on_after_cancel(job)
@@ -52,7 +54,7 @@ async def _leave(job: Job) -> None:
     try:
         await conclude_probes(job)
     finally:
-        await clean_all(job)
+        await clean_and_record(job)
 
 
 async def _conclude(job: Job, signer: Signer, opened: str) -> Ended:
@@ -97,6 +99,8 @@ async def prepare(
     for surface in scenario.spec.surfaces:
         for principal in scenario.principals:
             credential(surface, principal, secret)
+        for reference in surface.spec.secret_refs():
+            secret(reference.name, reference.key)
     plan = make_plan(scenario)
     run_id = str(uuid_utils.uuid7())
     manifest = draw_manifest(plan, run=run_id, below=secrets.randbelow)

@@ -8,11 +8,11 @@ from enum import StrEnum
 from typing import Any
 
 from sectum import catalog, merkle, topics
-from sectum.actions import Impact, Principal, Verb
+from sectum.actions import AnswerKind, Impact, Principal, Verb
 from sectum.codec import canonical, digest
 from sectum.errors import ScenarioError
 from sectum.markers import Kind
-from sectum.ports import Arm, Attack
+from sectum.ports import Attack, arms_of
 from sectum.scenario import Scenario, Surface
 
 KINDS = (Kind.HARD, Kind.ENTITY, Kind.SECRET)
@@ -57,6 +57,8 @@ class Trial:
     phrasing: str
     index: int
     sends_marker: bool
+    baseline: bool
+    control: AnswerKind | None
     slot: str = field(init=False)
     """First 128 bits of SHA-256 over the canonical array of the scenario's names, in hex."""
 
@@ -93,11 +95,27 @@ class Trial:
             "phrasing": self.phrasing,
             "index": self.index,
             "contentFindings": not self.sends_marker,
+            "baseline": self.baseline,
+            "control": str(self.control) if self.control else None,
         }
 
 
 PLANNED_FIELDS = tuple(
-    ["slot", "surface", "attack", "asker", "owner", "marker", "decoy", "kind", "phrasing", "index", "contentFindings"]
+    [
+        "slot",
+        "surface",
+        "attack",
+        "asker",
+        "owner",
+        "marker",
+        "decoy",
+        "kind",
+        "phrasing",
+        "index",
+        "contentFindings",
+        "baseline",
+        "control",
+    ]
 )
 
 
@@ -165,6 +183,8 @@ class Plan:
     totals: tuple[SurfaceTotals, ...]
     own_topics: frozenset[str]
     """Surfaces on which no two documents share a topic."""
+    lures: frozenset[str]
+    """Surfaces whose documents are lures, about topics in words that only this run uses."""
 
     def topic_key(self, spec: MarkerSpec) -> str:
         """Two markers of one key are about the same thing: their owners all have a document on it; decoys apart."""
@@ -216,7 +236,8 @@ def make_plan(scenario: Scenario) -> Plan:
         trials += mine
     attacks = catalog.attacks()
     own_topics = frozenset(trial.surface for trial in trials if attacks[trial.attack].own_topic)
-    plan = Plan(tuple(trials), tuple(skips), tuple(markers), tuple(decoys), tuple(totals), own_topics)
+    lures = frozenset(trial.surface for trial in trials if attacks[trial.attack].lures)
+    plan = Plan(tuple(trials), tuple(skips), tuple(markers), tuple(decoys), tuple(totals), own_topics, lures)
     if (wanted := len({plan.topic_key(spec) for spec in plan.markers + plan.decoys})) > topics.MOST:
         problem = f"asks for documents on {wanted} topics; {topics.MOST} can be told apart"
         raise ScenarioError("spec.trials.markersPerUser", problem, "plant fewer, or try fewer surfaces in one run")
@@ -264,7 +285,8 @@ def shared(scenario: Scenario, surface: str, *, asker: Principal, owner: Princip
 def _trials(scenario: Scenario, surface: Surface, attack: Attack) -> Iterator[Trial]:
     """Every pair asks in every way; which of the owner's markers is looked for rotates, so all of them have a turn."""
     count = scenario.spec.trials.markers_per_user
-    phrasings = attack.phrasings(surface.spec.verbs(), surface.spec.claim_names())
+    offer = surface.spec.offer()
+    phrasings, control = attack.phrasings(offer), attack.control(offer)
     everybody = scenario.principals
     for asker, owner in _pairs(scenario):
         whose = everybody.index(owner)
@@ -283,6 +305,8 @@ def _trials(scenario: Scenario, surface: Surface, attack: Attack) -> Iterator[Tr
                     phrasing=phrasing,
                     index=marker.index,
                     sends_marker=attack.sends_marker,
+                    baseline=attack.baseline,
+                    control=control,
                 )
 
 
@@ -308,7 +332,7 @@ def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> Surfac
     played = len(trials) if Verb.WHOAMI in verbs else 0
     planted = principals * scenario.spec.trials.markers_per_user if played else 0
     emptiness = principals if Verb.LIST in verbs else 0
-    identities = 2 * principals if Verb.WHOAMI in verbs else 0
+    identities = 3 * principals if Verb.WHOAMI in verbs else 0  # when opened, after planting, at the end
     writes = planted * (2 if Verb.DELETE in verbs else 1)
     read_back = planted if Verb.FETCH in verbs else 0
     gone = principals if planted and {Verb.DELETE, Verb.LIST} <= verbs else 0
@@ -319,12 +343,13 @@ def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> Surfac
         residue += ("documents whose write was cut off by a kill: the adapter has no list to find them by",)
     if Verb.ASK_CACHED in verbs:
         residue += ("cached answers, until the application evicts them",)
-    attacks = {trial.attack for trial in trials}
-    impact = {catalog.attacks()[attack].impact for attack in attacks} | ({Impact.WRITE_OWN} if planted else set())
+    attacks = catalog.attacks()
+    impact = {attacks[trial.attack].impact for trial in trials} | ({Impact.WRITE_OWN} if planted else set())
+    asked = sum(len(arms_of(baseline=each.baseline)) * attacks[each.attack].requests for each in trials if played)
     return SurfaceTotals(
         surface=surface.name,
         trials=len(trials),
-        requests=played * len(Arm) + writes + read_back + emptiness + identities + gone,
+        requests=asked + writes + read_back + emptiness + identities + gone,
         writes=writes,
         impact=tuple(sorted(impact)),
         residue=residue,

@@ -10,7 +10,7 @@ from typing import Any
 from sectum.actions import CLEAN_REFUSALS, AnswerKind, Fetch, Principal, Reply, Verb, Write
 from sectum.gate import Stopped
 from sectum.manifest import Marker
-from sectum.reach import Reach
+from sectum.reach import Reach, identify
 from sectum.reasons import Reason
 from sectum.scan import Index
 
@@ -35,6 +35,8 @@ class Planted:
     """Marker id -> why it cannot be looked for."""
     doubtful: dict[str, str] = field(default_factory=dict, repr=False)
     """Marker id -> location asked for, of writes that may have left a document of which no receipt tells."""
+    unattributed: set[str] = field(default_factory=set)
+    """Ids of planted markers of which it is not proven whose they are: whoever sees one may be its owner."""
     began: bool = False
     """Was anything written, or about to be?"""
 
@@ -76,6 +78,18 @@ async def plant(
     async with asyncio.TaskGroup() as group:
         for marker in _interleaved(markers):
             group.create_task(one(marker))
+    await _attribute(reach, markers, planted)
+    reach.planted_at = reach.gate.now()
+
+
+async def _attribute(reach: Reach, markers: tuple[Marker, ...], planted: Planted) -> None:
+    """Read every planter's identity again: only what was written between two proofs of it is known to be his."""
+    owners = sorted({marker.spec.owner for marker in markers if marker.id in planted.locations})
+    named = dict(zip(owners, await asyncio.gather(*(identify(reach, owner) for owner in owners)), strict=True))
+    for marker in markers:
+        if marker.id in planted.locations and not named[marker.spec.owner]:
+            planted.unattributed.add(marker.id)
+            planted.faults[marker.id] = Reason.IDENTITY_UNPROVEN
 
 
 async def _write(reach: Reach, marker: Marker, planted: Planted, save: SaveSealed) -> None:

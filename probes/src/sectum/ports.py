@@ -5,17 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from sectum.actions import Action, AnswerKind, Impact, Principal, Session, Target, Verb
-from sectum.fields import Strict
+from sectum.actions import Action, AnswerKind, Impact, Principal, Session, Settle, Target, Verb
+from sectum.errors import SecretMissing
+from sectum.fields import SecretRef, Strict
 
 
 class Arm(StrEnum):
-    """The four arms of a trial, in the order in which they run."""
+    """The arms of a trial, in the order in which they run; `baseline` only where the attack wants one."""
 
+    BASELINE = "baseline"
+    """The foreign arm before anything is planted."""
     OWNER_BEFORE = "owner-before"
     FOREIGN = "foreign"
     DECOY = "decoy"
@@ -27,6 +30,11 @@ class Arm(StrEnum):
         return self in (Arm.OWNER_BEFORE, Arm.OWNER_AFTER)
 
 
+def arms_of(*, baseline: bool) -> tuple[Arm, ...]:
+    """The arms of a trial, in order."""
+    return tuple(arm for arm in Arm if baseline or arm != Arm.BASELINE)
+
+
 @dataclass(frozen=True, slots=True)
 class ArmView:
     """All that an attack knows while it plays one arm of one trial."""
@@ -34,18 +42,34 @@ class ArmView:
     arm: Arm
     phrasing: str
     target: Target
+    slot: str
+    """The trial's id: with the arm's name, what tells this request from all others."""
 
 
-AskPort = Callable[[Action], Awaitable[AnswerKind]]
-"""The one way from an attack to a surface: does the action as the arm's asker and tells only the kind of answer."""
+AskPort = Callable[[Action | Settle], Awaitable[AnswerKind | None]]
+"""The one way from an attack to a surface: does the action as the arm's asker and tells only the kind of answer (None:
+there was nothing to be answered)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a surface offers to an attack: its verbs, and the names of its spoofed fields and forged tokens."""
+
+    verbs: frozenset[Verb]
+    claims: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
+
+
+def _no_control(_offer: Offer) -> AnswerKind | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
     """One attack class.
 
-    `needs` lists sets of verbs; a surface that has all of one of them can be attacked. `phrasings(verbs, claims)` gives
-    the ids of the ways to ask on such a surface. `attempt` plays one arm; it sends no form of the target's marker.
+    `needs` lists sets of verbs; a surface that has all of one of them can be attacked. `phrasings(offer)` gives the ids
+    of the ways to ask on such a surface. `attempt` plays one arm; it sends no form of the target's marker.
     """
 
     name: str
@@ -54,12 +78,24 @@ class Attack:
     confirms: str
     impact: Impact
     needs: tuple[frozenset[Verb], ...]
-    phrasings: Callable[[frozenset[Verb], tuple[str, ...]], tuple[str, ...]]
+    phrasings: Callable[[Offer], tuple[str, ...]]
     attempt: Callable[[ArmView, AskPort], Awaitable[None]]
     own_topic: bool = False
     """True where each marker's document needs a topic of its own; else every user has a document on the same topics."""
+    lures: bool = False
+    """True where the planted documents are to be found by others' questions, in words that only this run uses."""
+    baseline: bool = False
+    """True where the foreign arm is played once before planting too: the effect is a difference."""
+    control: Callable[[Offer], AnswerKind | None] = _no_control
+    """The kind of answer by which the owner's last arm shows that what is attacked is at work; None: nothing tells."""
+    requests: int = 1
+    """Requests that one arm makes at most."""
     sends_marker: bool = False
     """True where the attack must send a form of the marker: content findings are then off for its trials."""
+
+
+def _no_secret(name: str, key: str) -> bytes:
+    raise SecretMissing(f"secretRef {name}/{key}", "no Secret can be read here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +106,19 @@ class Bounds:
     depth: int = 64
     pages: int = 20
     seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What an adapter opens one principal's client with.
+
+    `secret(name, key)` reads a Secret, and raises SecretMissing.
+    """
+
+    principal: Principal
+    credential: str = field(repr=False)
+    bounds: Bounds = Bounds()
+    secret: Callable[[str, str], bytes] = field(default=_no_secret, repr=False)
 
 
 class AdapterSpec(Strict, ABC):
@@ -87,9 +136,21 @@ class AdapterSpec(Strict, ABC):
     def client_chooses_location(self) -> bool:
         """Does a Write use its `wanted` location?"""
 
+    def token_names(self) -> tuple[str, ...]:
+        """Names of the forged tokens that can be presented."""
+        return ()
+
+    def secret_refs(self) -> tuple[SecretRef, ...]:
+        """Secrets that it needs beside the principals' credentials."""
+        return ()
+
+    def offer(self) -> Offer:
+        """What an attack may make use of."""
+        return Offer(self.verbs(), self.claim_names(), self.token_names())
+
     @abstractmethod
-    def session(self, *, principal: Principal, credential: str, bounds: Bounds) -> AbstractAsyncContextManager[Session]:
-        """One client of this principal; raises SurfaceFault when it cannot be opened."""
+    def session(self, access: Access) -> AbstractAsyncContextManager[Session]:
+        """One client of a principal; raises SurfaceFault when it cannot be opened."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sectum import catalog
 from sectum.actions import (
+    FAULTS,
     VERB_OF,
     Action,
     AnswerKind,
@@ -20,22 +21,32 @@ from sectum.actions import (
     Batch,
     Delete,
     Fetch,
+    History,
     Principal,
+    Recall,
+    Reply,
     Search,
+    Session,
+    Settle,
+    Sink,
     Target,
     Write,
+    verbs_needed,
 )
 from sectum.gate import Stopped
 from sectum.manifest import Marker
 from sectum.plan import DECOY, Shared, Trial
-from sectum.ports import Arm, ArmView, Attack
-from sectum.reach import Reach, identify
+from sectum.ports import Arm, ArmView, Attack, arms_of
+from sectum.reach import Reach, identify, settle
 from sectum.reasons import Reason
 from sectum.scan import SIGHTING, Index, Part
 
 Row = dict[str, Any]
 
 _LOG = logging.getLogger(__name__)
+
+_TELLING = 8
+"""Characters from which on a location names a document whatever surface shows it; a small number may be another's."""
 
 
 class ArmEnded(Exception):
@@ -53,8 +64,10 @@ class World:
     """Marker id -> where it is; decoys: where nothing ever was."""
     faults: dict[str, Reason] = field(default_factory=dict)
     """Marker id -> why it cannot be looked for."""
-    planted: dict[str, str] = field(default_factory=dict, repr=False)
-    """Location -> marker planted there."""
+    planted: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
+    """Surface and location -> marker planted there."""
+    elsewhere: dict[str, str] = field(default_factory=dict, repr=False)
+    """Location that is long enough to name a document on any surface -> marker planted there."""
     named: dict[tuple[str, Principal], frozenset[str]] = field(default_factory=dict, repr=False)
     """Surface and principal -> locations that the scenario says he may find there."""
     sent: dict[tuple[Principal, str], set[Part]] = field(default_factory=dict, repr=False)
@@ -65,6 +78,16 @@ class World:
     """Does the scenario declare that an asker may see an owner's data on a surface?"""
     on_leak: Callable[[str, Row], Awaitable[None]] | None = None
     """Called with surface and row so far the moment a foreign marker is seen."""
+
+    def add_planted(self, surface: str, locations: Mapping[str, str]) -> None:
+        """Take in where a surface's documents went: marker id -> location."""
+        self.locations |= locations
+        self.planted |= {(surface, location): marker for marker, location in locations.items()}
+        self.elsewhere |= {where: marker for marker, where in locations.items() if len(where) >= _TELLING}
+
+    def planted_at(self, surface: str, location: str) -> str | None:
+        """The marker planted there; surfaces may share a store."""
+        return self.planted.get((surface, location)) or self.elsewhere.get(location)
 
     def target(self, marker: str, owner: Principal) -> Target:
         """What an arm asks about; `owner` is the trial's."""
@@ -84,7 +107,7 @@ def outgoing(action: Action) -> str:
             return f"{title}\n{text}"
         case Ask(question=text) | AskCached(question=text) | Search(query=text):
             return text
-        case Fetch(location=text) | Delete(location=text):
+        case Fetch(location=text) | History(location=text) | Delete(location=text) | Recall(cue=text):
             return text
         case Batch(locations=many):
             return "\n".join(many)
@@ -113,6 +136,7 @@ class ArmPlay:
             "seen": [],
             "sent": [],
             "unknown": 0,
+            "closedWorld": True,
             "identity": "unproven",
         }
         row["arms"].append(self.log)
@@ -125,13 +149,17 @@ class ArmPlay:
     def view(self) -> ArmView:
         """What the attack gets to know."""
         spec = self._trial.decoy if self._arm == Arm.DECOY else self._trial.marker
-        return ArmView(self._arm, self._trial.phrasing, self._world.target(spec.id, self._trial.owner))
+        target = self._world.target(spec.id, self._trial.owner)
+        return ArmView(self._arm, self._trial.phrasing, target, self._trial.slot)
 
-    async def ask(self, action: Action) -> AnswerKind:
+    async def ask(self, action: Action | Settle) -> AnswerKind | None:
         """Do the action as the arm's asker, scan what goes out and what comes back; raises Stopped, ArmEnded."""
         if self.log["unknown"]:
             raise ArmEnded
         try:
+            if isinstance(action, Settle):
+                await settle(self._reach)
+                return None
             return await self._ask(action)
         except Stopped as stop:
             self.stopped = self.stopped or stop.reason
@@ -149,12 +177,14 @@ class ArmPlay:
                 self._reach.gate.count_text(len(text))
             self._reader.feed(text)
 
-        verb = VERB_OF[type(action)]
-        if verb not in self._reach.verbs:
+        if not verbs_needed(action) <= self._reach.verbs:
             raise Stopped(Reason.PROBE_CRASHED)
-        write = isinstance(action, (Write, Delete))
-        reply = await self._reach.gate.send(lambda: session.perform(action, sink), verb=verb, write=write)
-        self.log["answers"].append(str(reply.kind))
+        if action.session_of is not None:
+            action = replace(action, session=self._reach.sessions[action.session_of].session_id)
+        reply = await self._replied(session, action, sink)
+        # That a forged token is refused is as it should be; that the asker's own is refused says nothing.
+        fended = action.token is not None and reply.kind == AnswerKind.UNAUTHENTICATED
+        self.log["answers"].append(str(AnswerKind.TOKEN_REFUSED if fended else reply.kind))
         for sighting in self._reader.end_answer():
             form = "+".join(sighting.form) or "plain"
             entry = {"marker": sighting.marker, "bits": sighting.bits, "form": form, "split": sighting.split}
@@ -162,9 +192,31 @@ class ArmPlay:
         self.log["seen"] = [self._seen[marker] for marker in sorted(self._seen)]
         self.log["sent"] = sorted(marker for marker in self._seen if self._may_be_an_echo(marker))
         self.log["unknown"] += sum(self._is_unknown(item.location, item.text) for item in reply.items or ())
+        answered = reply.kind in (AnswerKind.ITEMS, AnswerKind.CACHED)
+        self.log["closedWorld"] &= not answered or reply.items is not None
         self.log["ended"] = timestamp()
         await self._report()
         return reply.kind
+
+    async def _replied(self, session: Session, action: Action, sink: Sink) -> Reply:
+        """The reply; where somebody else asks beside, both requests are under way at the same moment."""
+        mine = self._send(session, action, sink)
+        if action.beside is None:
+            return await mine
+        who, other = action.beside
+        theirs = self._send(self._reach.sessions[who], replace(other, correlation=action.correlation), _ignore)
+        replies = await asyncio.gather(mine, theirs, return_exceptions=True)
+        for each in replies:
+            if isinstance(each, BaseException):
+                raise each
+        reply, beside = (each for each in replies if isinstance(each, Reply))
+        if beside.kind in FAULTS:  # then the two did not meet, and nothing is shown
+            self.log["answers"].append(str(beside.kind))
+        return reply
+
+    def _send(self, session: Session, action: Action, sink: Sink) -> Awaitable[Reply]:
+        write = isinstance(action, (Write, Delete))
+        return self._reach.gate.send(lambda: session.perform(action, sink), verb=VERB_OF[type(action)], write=write)
 
     def _scan_outgoing(self, text: str) -> None:
         """No arm but the owner's may send a form of what it looks for, unless its attack must (and says so)."""
@@ -183,7 +235,7 @@ class ArmPlay:
 
     def _is_unknown(self, location: str, text: str) -> bool:
         """Is it an item that neither this run planted for the asker nor the scenario names?"""
-        marker = self._world.planted.get(location)
+        marker = self._world.planted_at(self._reach.name, location)
         if marker is not None:
             # Another's document is no unknown once its marker was seen: that is a sighting, and judged as such.
             owner = self._world.markers[marker].spec.owner
@@ -217,17 +269,28 @@ class ArmPlay:
                 raise
 
 
-async def play(world: World, reach: Reach, trial: Trial, attack: Attack, row: Row) -> None:
-    """One trial: its arms in order, until one cannot be played; `row` fills while it goes on."""
-    fault = reach.fault or reach.gate.stopped or world.faults.get(trial.marker.id)
-    for arm in () if fault else Arm:
+def _ignore(_text: str) -> None:
+    """Takes text that nobody looks at."""
+
+
+async def play(world: World, reach: Reach, trial: Trial, arms: tuple[Arm, ...], row: Row) -> None:
+    """Some arms of one trial, in order, until one cannot be played; `row` fills while it goes on.
+
+    Until its last arm has ended a trial counts as cancelled: what it saw so far stands, if the run is stopped.
+    """
+    attack = catalog.attacks()[trial.attack]
+    earlier = Reason(row["fault"]) if row["fault"] not in (None, Reason.CANCELLED) else None
+    fault = earlier or reach.fault or reach.gate.stopped or world.faults.get(trial.marker.id)
+    row["fault"] = str(Reason.CANCELLED)
+    for arm in () if fault else arms:
         player = ArmPlay(world, reach, trial, arm, row)
         fault = await _attempt(attack, player)
         if player.unrecorded is not None:
             raise player.unrecorded  # a run whose evidence cannot be stored does not go on
         if fault:
             break
-    row["fault"] = str(fault) if fault else None
+    unfinished = Reason.CANCELLED if arms[-1] == Arm.BASELINE else None
+    row["fault"] = str(fault or unfinished) if fault or unfinished else None
 
 
 async def _attempt(attack: Attack, player: ArmPlay) -> Reason | None:
@@ -242,8 +305,18 @@ async def _attempt(attack: Attack, player: ArmPlay) -> Reason | None:
     return player.stopped
 
 
+AFTER_PLANTING = arms_of(baseline=False)
+BEFORE_PLANTING = (Arm.BASELINE,)
+
+
 async def probe(
-    world: World, reach: Reach, trials: tuple[Trial, ...], *, rows: dict[str, Row], done: Callable[[Row], None]
+    world: World,
+    reach: Reach,
+    trials: tuple[Trial, ...],
+    *,
+    rows: dict[str, Row],
+    done: Callable[[Row], None],
+    arms: tuple[Arm, ...] = AFTER_PLANTING,
 ) -> None:
     """Play a surface's trials, attack by attack, in random order within each; fills `rows` by slot as trials end.
 
@@ -251,19 +324,18 @@ async def probe(
     """
     places = asyncio.Semaphore(reach.surface.budget.in_flight)
 
-    async def one(trial: Trial, attack: Attack) -> None:
+    async def one(trial: Trial) -> None:
         async with places:
-            # Until it ends a trial counts as cancelled: what it saw so far stands, if the run is stopped.
-            rows[trial.slot] = empty_row(trial, Reason.CANCELLED)
-            await play(world, reach, trial, attack, rows[trial.slot])
-            done(rows[trial.slot])
+            row = rows.setdefault(trial.slot, empty_row(trial, Reason.CANCELLED))
+            await play(world, reach, trial, arms, row)
+            done(row)
 
     for name in dict.fromkeys(trial.attack for trial in trials):
         wave = [trial for trial in trials if trial.attack == name]
         random.shuffle(wave)  # order must not line up with askers; no secret hangs on it
         async with asyncio.TaskGroup() as group:
             for trial in wave:
-                group.create_task(one(trial, catalog.attacks()[name]))
+                group.create_task(one(trial))
 
 
 async def prove(reach: Reach, rows: list[Row]) -> None:

@@ -11,7 +11,7 @@ from sectum.actions import AnswerKind, List, Principal, Reply, Session, Verb, Wh
 from sectum.errors import SecretMissing, SurfaceFault
 from sectum.fields import fill
 from sectum.gate import Clock, Gate, Stopped
-from sectum.ports import Bounds
+from sectum.ports import Access
 from sectum.reasons import Reason
 from sectum.scenario import Scenario, Surface
 from sectum.secrets_dir import ReadSecret
@@ -33,6 +33,8 @@ class Reach:
     """Did whoami name the principal when its client was opened?"""
     fault: Reason | None = None
     """Why the surface as a whole cannot be used."""
+    planted_at: float | None = None
+    """When planting ended, by the gate's clock."""
     hint: str = ""
 
     @property
@@ -55,6 +57,12 @@ async def identify(reach: Reach, principal: Principal) -> bool:
         reach.identified[principal] = False  # it named somebody else: no later answer heals that
         return False
     return reply.identity is True
+
+
+async def settle(reach: Reach) -> None:
+    """Wait until the surface has had its `settleSeconds` since planting ended: what it works on later is done then."""
+    if reach.planted_at is not None:
+        await reach.gate.pause(max(0.0, reach.planted_at + reach.surface.settle_seconds - reach.gate.now()))
 
 
 async def list_own(reach: Reach, principal: Principal) -> Reply:
@@ -90,7 +98,7 @@ async def open_clients(reach: Reach, scenario: Scenario, *, secret: ReadSecret, 
     surface = reach.surface
 
     async def one(principal: Principal, key: str) -> None:
-        client = surface.spec.session(principal=principal, credential=key, bounds=Bounds())
+        client = surface.spec.session(Access(principal, key, secret=secret))
         reach.sessions[principal] = await stack.enter_async_context(client)
         reach.identified[principal] = await identify(reach, principal)
 

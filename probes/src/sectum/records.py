@@ -16,6 +16,14 @@ from sectum.codec import NotCanonical, b64, canonical, parse, sha256, unb64
 RECORD_TYPE = "application/vnd.sectum.record+json"
 
 
+class Stage(StrEnum):
+    """The stages that touch surfaces."""
+
+    PLANT = "plant"
+    PROBE = "probe"
+    CLEAN = "clean"
+
+
 class RecordKind(StrEnum):
     """What a record says."""
 

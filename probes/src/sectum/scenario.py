@@ -99,6 +99,9 @@ class Surface(Strict):
     """Caps on what a run may cost it."""
     leftovers: Annotated[tuple[Text, ...], Field(max_length=256)] = ()
     """Locations of known items that every principal may find there; anything else makes the place NotEmpty."""
+    settle_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
+    """Seconds that the surface takes to work on what was written (consolidation of memories, indexing): what attacks
+    that look at once and later wait in between."""
     residue: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
     """What a run leaves behind and nobody can remove: logs, backups. Declared by plan, listed in the pack."""
 

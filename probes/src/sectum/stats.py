@@ -18,6 +18,20 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def newcombe(hits: int, trials: int, before: int, trials_before: int) -> tuple[float, float]:
+    """Two-sided 95 % interval of the difference of two rates, hits/trials less the one before (Newcombe 1998, no. 10).
+
+    As if the two samples were independent; (-1, 1) where one is empty.
+    """
+    if not trials or not trials_before:
+        return -1.0, 1.0
+    rate, earlier = hits / trials, before / trials_before
+    (low, high), (low_before, high_before) = wilson(hits, trials), wilson(before, trials_before)
+    down = sqrt((rate - low) ** 2 + (high_before - earlier) ** 2)
+    up = sqrt((high - rate) ** 2 + (earlier - low_before) ** 2)
+    return max(-1.0, rate - earlier - down), min(1.0, rate - earlier + up)
+
+
 def upper_bound(hits: int, trials: int) -> float:
     """One-sided 95 % upper bound of a rate (Clopper and Pearson 1934): the largest rate that could hide behind `hits`.
 

@@ -9,7 +9,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
@@ -29,9 +29,11 @@ from sectum.actions import (
     Batch,
     Delete,
     Fetch,
+    History,
     Item,
     List,
     Principal,
+    Recall,
     Reply,
     Search,
     Session,
@@ -46,7 +48,7 @@ from sectum.codec import sha256
 from sectum.errors import AlreadyStored, SurfaceFault
 from sectum.gate import Clock
 from sectum.job import Progress
-from sectum.ports import AdapterSpec, Bounds
+from sectum.ports import Access, AdapterSpec
 from sectum.scenario import Scenario, Surface, parse
 from sectum.secrets_dir import ReadSecret
 from sectum.store import NotStored, Store
@@ -106,7 +108,7 @@ class MemorySurface:
     A document is about the last three words of its title, and a question about its own last three words.
     """
 
-    verbs: frozenset[Verb] = frozenset(Verb)
+    verbs: frozenset[Verb] = frozenset(VERB_OF.values())
     """What its adapter can do."""
     client_chooses: bool = False
     """Does a Write go where the client wants it?"""
@@ -119,6 +121,14 @@ class MemorySurface:
     """Who finds it by searching and asking."""
     shared_cache: Audience = Audience.OWNER
     """Who is served a cached answer."""
+    leaky_recall: Audience = Audience.OWNER
+    """Whose memories are recalled."""
+    accepts_tokens: frozenset[str] = frozenset()
+    """Forged tokens that it takes for the credential of the one in whose name they are."""
+    trusts_sessions: bool = False
+    """Takes whoever sends a session's id for the one who opened it."""
+    crosses_replies: bool = False
+    """Gives each of two requests of one correlation that are under way together the other's reply."""
     believes_claims: bool = False
     """Takes a spoofed tenant field at its word."""
     tells_existence: bool = False
@@ -163,6 +173,7 @@ class MemorySurface:
     cache: dict[tuple[object, ...], str] = field(default_factory=dict)
     """Cached answers."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    _waiting: dict[str, tuple[asyncio.Future[tuple[Reply, str]], tuple[Reply, str]]] = field(default_factory=dict)
 
     async def answer(self, asker: Principal, action: Action, sink: Sink) -> Reply:
         """What `asker` is told; the text goes into `sink`."""
@@ -174,11 +185,30 @@ class MemorySurface:
             raise RuntimeError(" ".join(each.text for each in self.documents.values()))
         if (fault := self._fault(asker, action)) is not None:
             return Reply(fault, items=None if verb in (Verb.ASK, Verb.ASK_CACHED) else ())
-        if self.believes_claims and action.as_if is not None:
+        if action.token is not None and action.token not in self.accepts_tokens:
+            return Reply(AnswerKind.UNAUTHENTICATED, items=())
+        if action.as_if is not None and (action.token is not None or self.believes_claims):
             asker = action.as_if
+        if self.trusts_sessions and action.session is not None:
+            asker = Principal(*action.session.split("/"))
         reply, text = self._told(asker, action)
+        if self.crosses_replies and action.correlation is not None:
+            reply, text = await self._crossed(action.correlation, (reply, text))
         sink(text)
         return reply
+
+    async def _crossed(self, correlation: str, mine: tuple[Reply, str]) -> tuple[Reply, str]:
+        other = self._waiting.pop(correlation, None)
+        if other is not None:
+            meeting, theirs = other
+            meeting.set_result(mine)
+            return theirs
+        meeting = asyncio.get_running_loop().create_future()
+        self._waiting[correlation] = (meeting, mine)
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(meeting, 0.05)
+        self._waiting.pop(correlation, None)
+        return mine
 
     def _fault(self, asker: Principal, action: Action) -> AnswerKind | None:
         verb = VERB_OF[type(action)]
@@ -211,7 +241,7 @@ class MemorySurface:
 
     def _read(self, asker: Principal, action: Action) -> tuple[Reply, str]:
         match action:
-            case Fetch(location=location):
+            case Fetch(location=location) | History(location=location):
                 return self._fetched(asker, (location,))
             case Batch(locations=locations):
                 return self._fetched(asker, locations)
@@ -219,6 +249,9 @@ class MemorySurface:
                 return self._items(list(self._seen_by(asker, self.leaky_list)))
             case Search(query=query):
                 return self._items(self._about(asker, query))
+            case Recall(cue=cue):
+                mine = list(self._seen_by(asker, self.leaky_recall))
+                return self._items([each for each in mine if _about(each.title) == _about(cue)] or mine)
             case Ask(question=question):
                 return self._answered(asker, question)
             case AskCached(question=question):
@@ -283,7 +316,7 @@ def _shown(items: list[Item]) -> tuple[Reply, str]:
 
 def _said(action: Action) -> str:
     """What an action says, for a surface that only repeats it."""
-    names = ("location", "locations", "query", "question")
+    names = ("location", "locations", "query", "question", "cue")
     return " ".join(str(getattr(action, name)) for name in names if hasattr(action, name))
 
 
@@ -293,6 +326,11 @@ class MemorySession:
 
     surface: MemorySurface
     principal: Principal
+
+    @property
+    def session_id(self) -> str | None:
+        """See Session."""
+        return str(self.principal) if Verb.REUSE_SESSION in self.surface.verbs else None
 
     async def perform(self, action: Action, sink: Sink) -> Reply:
         """See Session."""
@@ -320,14 +358,13 @@ class MemorySpec(AdapterSpec):
         return self.surface.client_chooses
 
     @asynccontextmanager
-    async def session(self, *, principal: Principal, credential: str, bounds: Bounds) -> AsyncIterator[Session]:
-        """See AdapterSpec; bounds do not matter here."""
-        del credential, bounds
+    async def session(self, access: Access) -> AsyncIterator[Session]:
+        """See AdapterSpec; credential and bounds do not matter here."""
         if self.surface.unreachable:
             raise SurfaceFault("Unreachable")
         if self.surface.denies:
             raise SurfaceFault("Denied")
-        yield MemorySession(self.surface, principal)
+        yield MemorySession(self.surface, access.principal)
 
 
 class _MemoryUnion(OneOf):

@@ -49,6 +49,34 @@ _THIRD = _words(
 )
 
 
+_ONSETS = (
+    "b",
+    "br",
+    "d",
+    "dr",
+    "f",
+    "g",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "kr",
+    "m",
+    "n",
+    "p",
+    "q",
+    "r",
+    "t",
+    "thr",
+    "v",
+    "vl",
+    "x",
+    "z",
+)
+_VOWELS = ("a", "e", "i", "o", "u", "y")
+_CODAS = ("b", "d", "f", "g", "j", "k", "lq", "m", "n", "p", "q", "r", "sk", "t", "v", "x", "xt", "z")
+"""Of made-up words: rare letters on purpose, so that they lie far from words that people use."""
+
 MOST = 5000
 """Topics that one call can draw at most; there are hardly more without two words in common."""
 _TRIES_EACH = 100
@@ -60,6 +88,23 @@ def draw(count: int, *, below: Callable[[int], int]) -> list[str]:
     No two of one call share two of their words: a semantic cache must not take one for a paraphrase of the other.
     Raises ValueError for more than MOST, or if `below` yields the same again and again.
     """
+    return _distinct(count, lambda: [words[below(len(words))] for words in (_FIRST, _SECOND, _THIRD)])
+
+
+def draw_made_up(count: int, *, below: Callable[[int], int]) -> list[str]:
+    """`count` topics of three words that no language has, such as 'zulqek vopxim tharj': nobody else asks about them.
+
+    Raises ValueError as `draw` does.
+    """
+
+    def word() -> str:
+        syllables = ([part[below(len(part))] for part in (_ONSETS, _VOWELS, _CODAS)] for _ in range(2 + below(2)))
+        return "".join("".join(each) for each in syllables)
+
+    return _distinct(count, lambda: [word(), word(), word()])
+
+
+def _distinct(count: int, words: Callable[[], list[str]]) -> list[str]:
     if count > MOST:
         raise ValueError(f"at most {MOST} topics can be told apart")
     drawn: list[str] = []
@@ -67,7 +112,7 @@ def draw(count: int, *, below: Callable[[int], int]) -> list[str]:
     for _ in range(count * _TRIES_EACH):
         if len(drawn) == count:
             break
-        topic = " ".join(words[below(len(words))] for words in (_FIRST, _SECOND, _THIRD))
+        topic = " ".join(words())
         pairs = _word_pairs(topic)
         if used.isdisjoint(pairs):
             drawn.append(topic)

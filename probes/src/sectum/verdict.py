@@ -9,6 +9,7 @@ from sectum import stats
 from sectum.actions import Principal
 from sectum.finding import Finding, Outcome, existence_shows, findings, judge, owners, principal
 from sectum.plan import COUNTS_AS_COVERED, Shared, SkipReason, asker_kind
+from sectum.ports import Arm
 
 Group = tuple[str, str, str]
 """Surface, attack, kind of asker."""
@@ -97,6 +98,46 @@ def _cell(
         "wilson95": [round(low, 6), round(high, 6)],
         "upper95": round(stats.upper_bound(leaking, independent), 6) if independent else 1,
         "reasons": sorted({outcome["reason"] for _, outcome in members if outcome["reason"]}),
+        "ways": _ways(members),
+        "closedWorld": all(arm["closedWorld"] for row, _ in members for arm in row["arms"]),
+        "effect": _effect(members),
+    }
+
+
+def _ways(members: list[tuple[Mapping[str, Any], dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Counts for each way of asking: a rate over all of them hides one that always leaks."""
+    ways: dict[str, dict[str, Any]] = {}
+    for row, outcome in members:
+        way = ways.setdefault(row["phrasing"], {"phrasing": row["phrasing"], "trials": 0, "leaks": 0, "passes": 0})
+        way["trials"] += 1
+        way["leaks"] += outcome["outcome"] == Outcome.LEAK
+        way["passes"] += outcome["outcome"] == Outcome.PASS
+    return [ways[name] for name in sorted(ways)]
+
+
+def _effect(members: list[tuple[Mapping[str, Any], dict[str, Any]]]) -> dict[str, Any] | None:
+    """What planting changed: rate of sightings after it less that before it, over the pairs of asker and marker.
+
+    None where no baseline was taken.
+    """
+    seen: dict[str, dict[tuple[Any, ...], bool]] = {str(Arm.BASELINE): {}, str(Arm.FOREIGN): {}}
+    for row, outcome in members:
+        arms = {arm["arm"]: arm for arm in row["arms"] if arm["arm"] in seen}
+        if not row["baseline"] or len(arms) < 2 or outcome["outcome"] not in (Outcome.LEAK, Outcome.PASS):
+            continue
+        unit = (*row["asker"].values(), row["marker"])
+        for name, arm in arms.items():
+            saw = any(each["marker"] == row["marker"] for each in arm["seen"])
+            seen[name][unit] = seen[name].get(unit, False) or saw
+    before, after = (list(units.values()) for units in seen.values())
+    if not after:
+        return None
+    low, high = stats.newcombe(sum(after), len(after), sum(before), len(before))
+    return {
+        "baseline": round(sum(before) / len(before), 6),
+        "foreign": round(sum(after) / len(after), 6),
+        "pairs": len(after),
+        "newcombe95": [round(low, 6), round(high, 6)],
     }
 
 

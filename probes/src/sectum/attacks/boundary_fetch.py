@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from sectum.actions import Action, Batch, Fetch, Impact, List, Verb
-from sectum.ports import ArmView, AskPort, Attack
+from sectum.ports import ArmView, AskPort, Attack, Offer
 
 _BY = {"by-id": Verb.FETCH, "by-batch": Verb.BATCH, "by-list": Verb.LIST}
 
 
-def _phrasings(verbs: frozenset[Verb], claims: tuple[str, ...]) -> tuple[str, ...]:
+def _phrasings(offer: Offer) -> tuple[str, ...]:
     """Each way of asking as oneself, then by id and by list under each spoofed claim."""
-    plain = tuple(way for way, verb in _BY.items() if verb in verbs)
-    return plain + tuple(f"{way}+{claim}" for claim in claims for way in plain if way != "by-batch")
+    plain = tuple(way for way, verb in _BY.items() if verb in offer.verbs)
+    return plain + tuple(f"{way}+{claim}" for claim in offer.claims for way in plain if way != "by-batch")
 
 
 async def _attempt(view: ArmView, ask: AskPort) -> None:

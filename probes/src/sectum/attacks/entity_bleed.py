@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sectum.actions import Ask, Impact, Search, Verb
-from sectum.ports import ArmView, AskPort, Attack
+from sectum.ports import ArmView, AskPort, Attack, Offer
 
 _QUESTIONS = {
     "what-reference": "What is the reference for the {topic}?",
@@ -11,9 +11,11 @@ _QUESTIONS = {
 }
 
 
-def _phrasings(verbs: frozenset[Verb], _claims: tuple[str, ...]) -> tuple[str, ...]:
+def _phrasings(offer: Offer) -> tuple[str, ...]:
     """Every question as a question, as a search, or as both where the surface takes both."""
-    return tuple(f"{verb}-{question}" for verb in (Verb.ASK, Verb.SEARCH) if verb in verbs for question in _QUESTIONS)
+    return tuple(
+        f"{verb}-{question}" for verb in (Verb.ASK, Verb.SEARCH) if verb in offer.verbs for question in _QUESTIONS
+    )
 
 
 async def _attempt(view: ArmView, ask: AskPort) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sectum.actions import AskCached, Impact, Verb
-from sectum.ports import ArmView, AskPort, Attack
+from sectum.actions import AnswerKind, AskCached, Impact, Verb
+from sectum.ports import ArmView, AskPort, Attack, Offer
 
 _PRIMING = "What is the reference for the {topic}?"
 _PARAPHRASES = {
@@ -12,7 +12,7 @@ _PARAPHRASES = {
 }
 
 
-def _phrasings(_verbs: frozenset[Verb], _claims: tuple[str, ...]) -> tuple[str, ...]:
+def _phrasings(_offer: Offer) -> tuple[str, ...]:
     return tuple(_PARAPHRASES)
 
 
@@ -20,6 +20,11 @@ async def _attempt(view: ArmView, ask: AskPort) -> None:
     """The owner primes the cache with his question; the others ask it in other words."""
     template = _PRIMING if view.arm.by_owner else _PARAPHRASES[view.phrasing]
     await ask(AskCached(template.format(topic=view.target.topic)))
+
+
+def _control(offer: Offer) -> AnswerKind | None:
+    """Where the surface tells, the owner's own question, asked again, must come out of the cache."""
+    return AnswerKind.CACHED if Verb.TELL_CACHED in offer.verbs else None
 
 
 ATTACK = Attack(
@@ -32,4 +37,5 @@ ATTACK = Attack(
     phrasings=_phrasings,
     attempt=_attempt,
     own_topic=True,
+    control=_control,
 )

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from sectum import catalog, document, dsse, merkle, series
-from sectum.actions import Principal
+from sectum.actions import AnswerKind, Principal
 from sectum.checks.case import Case, Failed, Undecided
 from sectum.codec import NotCanonical, digest, parse, sha256
 from sectum.errors import ScenarioError
@@ -64,6 +64,8 @@ def _slot(row: Mapping[str, Any]) -> str:
         phrasing=row["phrasing"],
         index=row["index"],
         sends_marker=not row["contentFindings"],
+        baseline=row["baseline"],
+        control=AnswerKind(row["control"]) if row["control"] else None,
     ).slot
 
 

@@ -12,6 +12,7 @@ from sectum.codec import NotCanonical, parse, sha256
 from sectum.errors import NotVerified
 from sectum.pack import RECORDS
 from sectum.plan import PLANNED_FIELDS
+from sectum.records import Stage
 from sectum.sign import is_envelope
 
 
@@ -19,20 +20,22 @@ def stage_records(case: Case) -> str:
     """8: every stage record is signed by the run's key, in a chain without a gap, and run.json says what they say."""
     run = case.run
     chains = _chains(case)
+    probes = {surface: chain for (stage, surface), chain in chains.items() if stage == Stage.PROBE}
     stated = [{name: value for name, value in row.items() if name not in ("outcome", "reason")} for row in run["rows"]]
     surfaces = [each["name"] for each in run["scenario"]["snapshot"]["spec"]["surfaces"]]
-    if sorted(chains) != sorted(surfaces) or [each["name"] for each in run["surfaces"]] != surfaces:
+    expected = sorted((str(stage), surface) for stage in Stage for surface in surfaces)
+    if sorted(chains) != expected or [each["name"] for each in run["surfaces"]] != surfaces:
         raise Failed("surfaces with records, of the scenario and of run.json are not the same")
     recorded: list[dict[str, Any]] = []
     for surface in surfaces:
-        first, last = chains[surface][0]["body"], chains[surface][-1]["body"]
+        first, last = probes[surface][0]["body"], probes[surface][-1]["body"]
         if first["trials"] != len(last["rows"]):
             raise Failed(f"surface {surface}: begun with {first['trials']} trials, {len(last['rows'])} recorded")
         recorded += last["rows"]
-        _spent(next(each for each in run["surfaces"] if each["name"] == surface), last)
+        _same_counts(case, surface, {stage: chains[stage, surface][-1]["body"] for stage in Stage})
     if recorded != stated:  # strictly typed on both sides, so that no True passes for a 1
         raise Failed(_first_difference(recorded, stated))
-    leaks = [each["body"] for chain in chains.values() for each in chain if each["kind"] == "leak"]
+    leaks = [each["body"] for chain in probes.values() for each in chain if each["kind"] == "leak"]
     _still_there(leaks, {row["slot"]: row for row in stated})
     count = sum(map(len, chains.values()))
     said = f"{count} signed by the run's key, {len(leaks)} Leak records among them, the same rows as run.json"
@@ -48,11 +51,11 @@ def _anchors_of_key(case: Case) -> Iterator[Anchor]:
         yield anchor
 
 
-def _chains(case: Case) -> dict[str, list[dict[str, Any]]]:
-    """Surface -> its records in order: start first, result last and once, each naming the one before it."""
+def _chains(case: Case) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Stage and surface -> its records in order: start first, result last and once, each naming the one before it."""
     run, public_key = case.run, case.run["manifest"]["publicKey"]
-    chains: dict[str, list[dict[str, Any]]] = {}
-    last: dict[str, str | None] = {}
+    chains: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    last: dict[tuple[str, str], str | None] = {}
     for name in sorted(each for each in case.members if each.startswith(RECORDS)):
         data = case.members[name]
         record = _record(data, public_key, name)
@@ -60,16 +63,17 @@ def _chains(case: Case) -> dict[str, list[dict[str, Any]]]:
             raise Failed(f"{name} is of another run")
         if name != RECORDS + records.Record(**record).name:
             raise Failed(f"{name} is not the name that its record has")
-        chain = chains.setdefault(record["surface"], [])
+        whose = (record["stage"], record["surface"])
+        chain = chains.setdefault(whose, [])
         closed = bool(chain) and chain[-1]["kind"] == "result"
-        if record["number"] != len(chain) or record["previous"] != last.get(record["surface"]) or closed:
+        if record["number"] != len(chain) or record["previous"] != last.get(whose) or closed:
             raise Failed(f"{name} does not follow the record before it: one is missing or there is one too many")
         if (record["kind"] == "start") != (not chain):
             raise Failed(f"{name}: a chain begins with its one start record")
         chain.append(record)
-        last[record["surface"]] = sha256(data)
+        last[whose] = sha256(data)
     if any(chain[-1]["kind"] != "result" for chain in chains.values()):
-        raise Failed("a surface has no result record: the last one is missing")
+        raise Failed("a stage of a surface has no result record: the last one is missing")
     return chains
 
 
@@ -88,11 +92,27 @@ def _record(data: bytes, public_key: str, name: str) -> dict[str, Any]:
         raise Failed(f"{name}: {error}") from None
 
 
-def _spent(stated: Mapping[str, Any], recorded: Mapping[str, Any]) -> None:
-    """What a surface's row says of its probe; cleaning up adds to requests and writes."""
-    same = all(stated[name] == recorded[name] for name in ("fault", "tokens"))
-    if not same or any(stated[name] < recorded[name] for name in ("requests", "writes")):
-        raise Failed(f"surface {stated['name']}: fault or counts are not what its result record says")
+def _same_counts(case: Case, surface: str, results: Mapping[Stage, Mapping[str, Any]]) -> None:
+    """A surface's row and markers are what its three result records say."""
+    plant, probe, clean = (results[stage] for stage in Stage)
+    stated = next(each for each in case.run["surfaces"] if each["name"] == surface)
+    recorded = {
+        "fault": probe["fault"],
+        "tokens": probe["tokens"],
+        "planted": len(plant["planted"]),
+        "requests": probe["requests"] + clean["requests"],
+        "writes": probe["writes"] + clean["writes"],
+        "removed": clean["removed"],
+        "notRemoved": clean["notRemoved"],
+    }
+    for name, value in recorded.items():
+        if stated[name] != value:
+            raise Failed(f"surface {surface}: its {name} is not what its result records say")
+    planted, unattributed = set(plant["planted"]), set(plant["unattributed"])
+    for each in case.run["markers"]:
+        said = (each["id"] in planted, each["id"] not in unattributed)
+        if each["surface"] == surface and (each["planted"], each["attributed"]) != said:
+            raise Failed(f"marker {each['id']}: not planted or attributed as its surface's record says")
 
 
 def _first_difference(recorded: list[dict[str, Any]], stated: list[dict[str, Any]]) -> str:

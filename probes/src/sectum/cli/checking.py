@@ -21,7 +21,7 @@ from sectum.cli.signals import interruptible
 from sectum.errors import ScenarioError, SurfaceFault
 from sectum.gate import Gate, Stopped
 from sectum.job import open_clock
-from sectum.ports import Bounds
+from sectum.ports import Access
 from sectum.reach import Reach, credential, named_items
 from sectum.reasons import Reason
 from sectum.scenario import Scenario, Surface
@@ -117,7 +117,7 @@ async def _principal(
     try:
         key = credential(reach.surface, who, secret)
         row["credential"] = True
-        client = reach.surface.spec.session(principal=who, credential=key, bounds=Bounds())
+        client = reach.surface.spec.session(Access(who, key, secret=secret))
         reach.sessions[who] = await stack.enter_async_context(client)
         return await _answers(scenario, reach, who, end)
     except ScenarioError as error:

@@ -20,11 +20,12 @@ from jsonpath import JSONPath, JSONPathEnvironment, JSONPathError
 from jsonpath.segments import JSONPathChildSegment, JSONPathSegment
 from jsonpath.selectors import IndexSelector, NameSelector, SliceSelector, WildcardSelector
 from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic.alias_generators import to_snake
 
-from sectum.actions import VERB_OF, Action, AnswerKind, Item, Principal, Reply, Session, Sink, Verb
+from sectum.actions import VERB_OF, Action, AnswerKind, Item, Reply, Session, Sink, Verb
 from sectum.errors import SurfaceFault
 from sectum.fields import Name, Strict, Text, fill, placeholders
-from sectum.ports import Adapter, AdapterSpec, Bounds
+from sectum.ports import Access, Adapter, AdapterSpec, Bounds
 
 for _noisy in ("httpx", "httpcore"):  # they log URLs (locations) at INFO and headers (credentials) at DEBUG
     logging.getLogger(_noisy).setLevel(logging.WARNING)
@@ -396,6 +397,18 @@ class SearchCall(ItemsCall):
     knows = frozenset({"query"})
 
 
+class RecallCall(ItemsCall):
+    """Asks a memory for what it holds on a cue."""
+
+    knows = frozenset({"cue"})
+
+
+class HistoryCall(ItemsCall):
+    """Reads a conversation by its id."""
+
+    knows = frozenset({"location"})
+
+
 class ListCall(ItemsCall):
     """Lists documents, page by page."""
 
@@ -430,6 +443,10 @@ class AskCall(Call):
         return Reply(AnswerKind.ITEMS if items or said.strip() else AnswerKind.EMPTY, items=items)
 
 
+_FIELDS = {verb: to_snake(verb) for verb in VERB_OF.values()} | {Verb.LIST: "list_"}
+"""Verb -> the field of HttpSpec that says how."""
+
+
 class HttpSpec(AdapterSpec):
     """An HTTP API with JSON answers; a verb that is left out is not tried."""
 
@@ -453,6 +470,10 @@ class HttpSpec(AdapterSpec):
     """Ask the application past its answer cache."""
     ask_cached: AskCall | None = None
     """Ask the application as its users do."""
+    recall: RecallCall | None = None
+    """Ask a memory for what it holds on a cue."""
+    history: HistoryCall | None = None
+    """Read a conversation by its id."""
     delete: DeleteCall | None = None
     """Remove a document."""
     claims: Annotated[tuple[Claim, ...], Field(max_length=16)] = ()
@@ -469,12 +490,12 @@ class HttpSpec(AdapterSpec):
 
     def call(self, verb: Verb) -> Call | None:
         """What the scenario says on a verb."""
-        calls = (self.whoami, self.write, self.fetch, self.batch, self.list_, self.search, self.ask, self.ask_cached)
-        return dict(zip(Verb, (*calls, self.delete), strict=True))[verb]
+        call: Call | None = getattr(self, _FIELDS.get(verb, ""), None)
+        return call
 
     def verbs(self) -> frozenset[Verb]:
         """Those that are given."""
-        return frozenset(verb for verb in Verb if self.call(verb))
+        return frozenset(verb for verb in _FIELDS if self.call(verb))
 
     def claim_names(self) -> tuple[str, ...]:
         """Those that are given."""
@@ -485,17 +506,17 @@ class HttpSpec(AdapterSpec):
         return self.write is not None and self.write.location is None
 
     @asynccontextmanager
-    async def session(self, *, principal: Principal, credential: str, bounds: Bounds) -> AsyncIterator[Session]:
+    async def session(self, access: Access) -> AsyncIterator[Session]:
         """A client with its own connections and cookies; connects with its first request."""
-        known = {"tenant": principal.tenant, "user": principal.user}
-        headers = _header_fields(self.headers, _Values({**known, "credential": credential}, ()))
+        known = {"tenant": access.principal.tenant, "user": access.principal.user}
+        headers = _header_fields(self.headers, _Values({**known, "credential": access.credential}, ()))
         if headers is None:
             raise SurfaceFault(
                 "Denied", "headers: the credential holds a line break, a control character or an outer space"
             )
         limits = httpx.Limits(keepalive_expiry=4)  # below the 5 s after which many servers hang up
         async with httpx.AsyncHTTPTransport(verify=_tls(), trust_env=False, limits=limits) as transport:
-            yield _Client(spec=self, known=known, headers=headers, bounds=bounds, transport=transport)
+            yield _Client(spec=self, known=known, headers=headers, bounds=access.bounds, transport=transport)
 
 
 @cache
@@ -524,6 +545,8 @@ class _Prepared:
 
 class _Client:
     """One principal's client, on httpx's transport: its client class parses redirects even where it follows none."""
+
+    session_id = None
 
     def __init__(
         self,

@@ -28,7 +28,6 @@ from sectum.actions import (
     Fetch,
     Item,
     List,
-    Principal,
     Reply,
     Search,
     Session,
@@ -39,7 +38,7 @@ from sectum.actions import (
 )
 from sectum.errors import SurfaceFault
 from sectum.fields import Name, Strict, fill, placeholders
-from sectum.ports import Adapter, AdapterSpec, Bounds
+from sectum.ports import Access, Adapter, AdapterSpec, Bounds
 
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # its warnings repeat the server's words and the role
 
@@ -176,10 +175,10 @@ class PgvectorSpec(AdapterSpec):
         return self.id_type != "bigint"
 
     @asynccontextmanager
-    async def session(self, *, principal: Principal, credential: str, bounds: Bounds) -> AsyncIterator[Session]:
+    async def session(self, access: Access) -> AsyncIterator[Session]:
         """One connection; raises SurfaceFault `Denied` or `Unreachable`."""
-        known = {"tenant": principal.tenant, "user": principal.user}
-        connection = await self._connected(fill(self.role, known), credential, bounds)
+        known, bounds = {"tenant": access.principal.tenant, "user": access.principal.user}, access.bounds
+        connection = await self._connected(fill(self.role, known), access.credential, bounds)
         wire = _Wire(connection, bounds.seconds)
         try:
             if self.settings:
@@ -345,6 +344,8 @@ class _Wire:
 
 class _Client:
     """One principal's client."""
+
+    session_id = None
 
     def __init__(self, *, spec: PgvectorSpec, known: Mapping[str, str], bounds: Bounds, wire: _Wire) -> None:
         self._spec, self._known, self._bounds, self._wire = spec, known, bounds, wire

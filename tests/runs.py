@@ -20,8 +20,8 @@ from sectum.codec import canonical, digest, sha256
 from sectum.keys.unsafe_local import UnsafeLocalKey
 from sectum.manifest import Manifest, draw_manifest, seal
 from sectum.plan import Plan, Trial, binding, make_plan
-from sectum.ports import Arm
-from sectum.records import Record, RecordKind, read_record, sign_record
+from sectum.ports import Arm, arms_of
+from sectum.records import Record, RecordKind, Stage, read_record, sign_record
 from sectum.scenario import Scenario, load
 from sectum.signers.ec_key import EcKeySigner
 from sectum.verdict import derive
@@ -151,6 +151,7 @@ def arm(trial: Trial, which: Arm, *, seen: Iterable[str] = (), **changed: Any) -
         "seen": [{"marker": each, "bits": 80, "form": "base64", "split": False} for each in seen],
         "sent": [],
         "unknown": 0,
+        "closedWorld": True,
         "identity": "proven",
         **changed,
     }
@@ -158,7 +159,10 @@ def arm(trial: Trial, which: Arm, *, seen: Iterable[str] = (), **changed: Any) -
 
 def clean_row(trial: Trial) -> Row:
     """All four arms, as they must be to pass."""
-    arms = [arm(trial, which, seen=[trial.marker.id] if which.by_owner else []) for which in Arm]
+    arms = [
+        arm(trial, which, seen=[trial.marker.id] if which.by_owner else [])
+        for which in arms_of(baseline=trial.baseline)
+    ]
     return {**trial.row(), "attempt": 1, "fault": None, "arms": arms}
 
 
@@ -223,7 +227,7 @@ def sample(about: Scenario | None = None, *, play: Play | None = None, origin_se
         "open": {"sequence": 1, "digest": sha256(opened)},
         "manifest": named,
         "plan": table,
-        "markers": [{**_marker(each), "planted": True} for each in manifest.markers],
+        "markers": [{**_marker(each), "planted": True, "attributed": True} for each in manifest.markers],
         "decoys": [_marker(each) for each in manifest.decoys],
         "rows": rows,
         "skips": [skip.row() for skip in planned.skips],
@@ -268,11 +272,22 @@ def _surface_row(about: Scenario, planned: Plan, name: str) -> dict[str, Any]:
 
 
 def recorded(document: dict[str, Any], manifest: Manifest, *, salted_hash: str | None = None) -> dict[str, bytes]:
-    """The stage records that a run with these rows leaves: start, one Leak record per leaking row, result."""
+    """The stage records that a run with these rows leaves; a probe's with one Leak record per leaking row."""
     files: dict[str, bytes] = {}
     for surface in document["surfaces"]:
         rows = [row for row in document["rows"] if row["surface"] == surface["name"]]
         spent = {name: surface[name] for name in ("fault", "requests", "writes", "tokens")}
+        markers = [each for each in document["markers"] if each["surface"] == surface["name"]]
+        planted = sorted(each["id"] for each in markers if each["planted"])
+        unattributed = sorted(each["id"] for each in markers if not each["attributed"])
+        left = {name: surface[name] for name in ("removed", "notRemoved")}
+        ends: dict[Stage, tuple[dict[str, Any], dict[str, Any]]] = {
+            Stage.PLANT: ({"markers": len(markers)}, {"planted": planted, "unattributed": unattributed}),
+            Stage.CLEAN: ({"documents": len(planted)}, {**left, "requests": 0, "writes": 0}),
+        }
+        for stage, (begun, ended) in ends.items():
+            both = [(RecordKind.START, begun), (RecordKind.RESULT, ended)]
+            files |= chain(manifest, surface["name"], both, stage=stage, salted_hash=salted_hash)
         bodies: list[tuple[RecordKind, dict[str, Any]]] = [(RecordKind.START, {"trials": len(rows)})]
         for row in rows:
             sees = [place for place, each in enumerate(row["arms"]) if each["arm"] == "foreign" and each["seen"]]
@@ -289,16 +304,17 @@ def chain(
     surface: str,
     bodies: list[tuple[RecordKind, dict[str, Any]]],
     *,
+    stage: Stage = Stage.PROBE,
     salted_hash: str | None = None,
 ) -> dict[str, bytes]:
-    """Records of one surface, each naming the one before it."""
+    """Records of one stage of one surface, each naming the one before it."""
     files: dict[str, bytes] = {}
     previous = None
     for number, (kind, body) in enumerate(bodies):
         record = Record(
             run=manifest.run,
             manifest=salted_hash or manifest.salted_hash(),
-            stage="probe",
+            stage=str(stage),
             surface=surface,
             attempt=1,
             kind=kind,

@@ -13,9 +13,9 @@ from sectum.plan import make_plan
 from sectum.reach import open_reach
 from sectum.reasons import Reason
 from sectum.scan import Index
-from sectum.testing import Audience, Document, ManualClock, MemorySurface, memory_scenario, memory_secrets
+from sectum.testing import API_VERBS, Audience, Document, ManualClock, MemorySurface, memory_scenario, memory_secrets
 
-ALL = frozenset(Verb)
+ALL = API_VERBS
 
 
 def cleaned(surface: MemorySurface, *, unreceipted: int = 0, stopped: Reason | None = None) -> Cleaned:

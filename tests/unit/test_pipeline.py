@@ -22,9 +22,18 @@ from sectum.reach import Reach
 from sectum.scenario import Scenario
 from sectum.secrets_dir import ReadSecret
 from sectum.store import StoreFault
-from sectum.testing import Audience, ManualClock, MemoryStore, MemorySurface, memory_scenario, memory_secrets, try_out
+from sectum.testing import (
+    API_VERBS,
+    Audience,
+    ManualClock,
+    MemoryStore,
+    MemorySurface,
+    memory_scenario,
+    memory_secrets,
+    try_out,
+)
 
-ALL = frozenset(Verb)
+ALL = API_VERBS
 FEW = {"acme": ("ann", "ben"), "globex": ("cat",)}
 LISTED = frozenset({Verb.WHOAMI, Verb.WRITE, Verb.FETCH, Verb.LIST, Verb.DELETE})
 

@@ -28,7 +28,7 @@ ATTACK = Attack(
     confirms="The other's marker in an answer.",
     impact=Impact.READ,
     needs=(frozenset({Verb.FETCH}),),
-    phrasings=lambda verbs, claims: ("twice",),
+    phrasings=lambda offer: ("twice",),
     attempt=_attempt,
 )
 '''

@@ -9,7 +9,7 @@ from sectum.actions import AnswerKind, Principal, Verb
 from sectum.reach import Reach, check_empty, identify, named_items, open_reach
 from sectum.reasons import Reason
 from sectum.scenario import Scenario
-from sectum.testing import ManualClock, MemorySurface, memory_scenario, memory_secrets
+from sectum.testing import API_VERBS, ManualClock, MemorySurface, memory_scenario, memory_secrets
 
 ANN, CAT = Principal("acme", "ann"), Principal("globex", "cat")
 
@@ -27,7 +27,7 @@ REACHED: dict[str, tuple[dict[str, Any], Reason | None]] = {
     "a surface that is not there": ({"unreachable": True}, Reason.UNREACHABLE),
     "a surface that refuses the credential": ({"denies": True}, Reason.DENIED),
     "a place that is not empty": ({"extra_items": ("x",)}, Reason.NOT_EMPTY),
-    "a place without a list": ({"extra_items": ("x",), "verbs": frozenset(Verb) - {Verb.LIST}}, None),
+    "a place without a list": ({"extra_items": ("x",), "verbs": API_VERBS - {Verb.LIST}}, None),
     "a listing that is refused": ({"answers": {Verb.LIST: AnswerKind.UNAUTHENTICATED}}, Reason.DENIED),
     "a listing that never comes": ({"answers": {Verb.LIST: AnswerKind.TIMEOUT}}, Reason.UNREACHABLE),
     "a listing that is not there": ({"answers": {Verb.LIST: AnswerKind.NOT_FOUND}}, None),

@@ -331,6 +331,14 @@ OTHER_EDITS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] =
     "a surface's fault": ("records", lambda run: _surface(run, fault="Budget")),
     "a surface's tokens": ("records", lambda run: _surface(run, tokens=7)),
     "a surface's requests": ("records", lambda run: _surface(run, requests=0)),
+    "what was planted": ("records", lambda run: _surface(run, planted=1)),
+    "what was removed": ("records", lambda run: _surface(run, removed=1)),
+    "what was left": ("records", lambda run: _surface(run, notRemoved=3)),
+    "a marker said not to be planted": ("records", lambda run: _marker(run, planted=False)),
+    "a marker said to be nobody's": ("records", lambda run: runs.rejudged(_marker(run, attributed=False))),
+    "a closed world": ("records", lambda run: _arm(run, closedWorld=False)),
+    "a baseline": ("plan", lambda run: runs.rejudged(_row(run, 0, baseline=True))),
+    "a control": ("plan", lambda run: runs.rejudged(_row(run, 0, control="cached"))),
     "the manifest's key": ("planned-trials", lambda run: {**run, "manifest": {**run["manifest"], "key": "mine"}}),
     "the scenario": ("planned-trials", lambda run: _scenario(run)),
     "the Open record's number": ("planned-trials", lambda run: {**run, "open": {**run["open"], "sequence": 2}}),
@@ -481,7 +489,7 @@ def test_a_leak_record_whose_sighting_is_gone_fails(tmp_path: Path) -> None:
     run = _leak_erased(runs.copied(sample().run))
     honest = runs.recorded(sample().run | {"rows": _bare(sample().run)}, sample().manifest)
     bodies = []
-    for name in sorted(each for each in honest if "-api-" in each):
+    for name in sorted(each for each in honest if each.startswith("probe-api-")):
         record = runs.read_record(honest[name], sample().manifest.public_key())
         rows = [row for row in _bare(run) if row["surface"] == "api"]
         body = {**record.body, "rows": rows} if record.kind == "result" else dict(record.body)

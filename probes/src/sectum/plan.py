@@ -332,7 +332,8 @@ def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> Surfac
     played = len(trials) if Verb.WHOAMI in verbs else 0
     planted = principals * scenario.spec.trials.markers_per_user if played else 0
     emptiness = principals if Verb.LIST in verbs else 0
-    identities = 3 * principals if Verb.WHOAMI in verbs else 0  # when opened, after planting, at the end
+    # When opened, after planting, and at the end.
+    identities = (3 if planted else 2) * principals if Verb.WHOAMI in verbs else 0
     writes = planted * (2 if Verb.DELETE in verbs else 1)
     read_back = planted if Verb.FETCH in verbs else 0
     gone = principals if planted and {Verb.DELETE, Verb.LIST} <= verbs else 0
@@ -345,7 +346,11 @@ def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> Surfac
         residue += ("cached answers, until the application evicts them",)
     attacks = catalog.attacks()
     impact = {attacks[trial.attack].impact for trial in trials} | ({Impact.WRITE_OWN} if planted else set())
-    asked = sum(len(arms_of(baseline=each.baseline)) * attacks[each.attack].requests for each in trials if played)
+    asked = sum(
+        len(arms_of(baseline=each.baseline)) + attacks[each.attack].extra_requests(each.phrasing)
+        for each in trials
+        if played
+    )
     return SurfaceTotals(
         surface=surface.name,
         trials=len(trials),

@@ -60,6 +60,10 @@ class Offer:
     tokens: tuple[str, ...] = ()
 
 
+def _none_extra(_phrasing: str) -> int:
+    return 0
+
+
 def _no_control(_offer: Offer) -> AnswerKind | None:
     return None
 
@@ -88,8 +92,8 @@ class Attack:
     """True where the foreign arm is played once before planting too: the effect is a difference."""
     control: Callable[[Offer], AnswerKind | None] = _no_control
     """The kind of answer by which the owner's last arm shows that what is attacked is at work; None: nothing tells."""
-    requests: int = 1
-    """Requests that one arm makes at most."""
+    extra_requests: Callable[[str], int] = _none_extra
+    """Requests that a trial of this phrasing makes beyond one for each of its arms."""
     sends_marker: bool = False
     """True where the attack must send a form of the marker: content findings are then off for its trials."""
 

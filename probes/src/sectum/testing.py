@@ -101,6 +101,10 @@ class Document:
         return Item(self.location, f"{self.title}\n{self.text}")
 
 
+API_VERBS = frozenset(VERB_OF.values()) - {Verb.RECALL, Verb.HISTORY}
+"""What an application's own API can do."""
+
+
 @dataclass(slots=True)
 class MemorySurface:
     """A multi-tenant surface that keeps its tenants apart, but for the knobs; they may be turned while a run goes on.
@@ -108,7 +112,7 @@ class MemorySurface:
     A document is about the last three words of its title, and a question about its own last three words.
     """
 
-    verbs: frozenset[Verb] = frozenset(VERB_OF.values())
+    verbs: frozenset[Verb] = API_VERBS
     """What its adapter can do."""
     client_chooses: bool = False
     """Does a Write go where the client wants it?"""
@@ -129,6 +133,8 @@ class MemorySurface:
     """Takes whoever sends a session's id for the one who opened it."""
     crosses_replies: bool = False
     """Gives each of two requests of one correlation that are under way together the other's reply."""
+    never_caches: bool = False
+    """Answers every question anew."""
     believes_claims: bool = False
     """Takes a spoofed tenant field at its word."""
     tells_existence: bool = False
@@ -296,12 +302,13 @@ class MemorySurface:
     def _cached(self, asker: Principal, question: str) -> tuple[Reply, str]:
         parts = {Audience.OWNER: (asker.tenant, asker.user), Audience.TENANT: (asker.tenant,), Audience.EVERYBODY: ()}
         key = (*parts[self.shared_cache], *_about(question))
-        if key not in self.cache:
-            reply, text = self._answered(asker, question)
-            if reply.kind == AnswerKind.EMPTY:
-                return reply, text
+        if key in self.cache:
+            told = AnswerKind.CACHED if Verb.TELL_CACHED in self.verbs else AnswerKind.ITEMS
+            return Reply(told, items=None), self.cache[key]
+        reply, text = self._answered(asker, question)
+        if reply.kind != AnswerKind.EMPTY and not self.never_caches:
             self.cache[key] = text
-        return Reply(AnswerKind.ITEMS, items=None), self.cache[key]
+        return reply, text
 
 
 def _about(text: str) -> tuple[str, ...]:
@@ -378,7 +385,7 @@ def _twin(name: str, surface: MemorySurface) -> dict[str, Any]:
         Verb.WHOAMI: {**items, "expect": {"$.who": "{tenant}/{user}"}},
         Verb.WRITE: {"request": {"path": "/{wanted}"}} if surface.client_chooses else {**items, "location": "$.id"},
     }
-    adapter = {str(verb): calls.get(verb, items) for verb in sorted(surface.verbs)}
+    adapter = {str(verb): calls.get(verb, items) for verb in sorted(surface.verbs & set(VERB_OF.values()))}
     return {"origin": f"http://{name}.invalid", "claims": [_CLAIM], **adapter}
 
 

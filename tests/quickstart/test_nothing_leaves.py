@@ -175,10 +175,9 @@ def a_place_where_nothing_can_be_written(lab: Lab) -> None:
 
 
 CRASHING = """
-import random, sys
-from sectum.surfaces import {module}
+import importlib, random, sys
 draw = random.Random(7)
-for name, kind in list(vars({module}).items()):
+for name, kind in list(vars(importlib.import_module("sectum.{module}")).items()):
     if isinstance(kind, type) and "perform" in vars(kind):
         def perform(self, action, sink, real=kind.perform):
             if type(action).__name__ in {actions} and draw.random() < {share}:
@@ -208,10 +207,10 @@ FAILURES: dict[str, Callable[[Lab], None]] = {
     "a signer that is no key": a_signer_that_is_no_key,
     "a manifest key of the wrong length": a_manifest_key_of_the_wrong_length,
     "a place where nothing can be written": a_place_where_nothing_can_be_written,
-    "http crashes when it writes": crashing("http", "Write", 0.5, "RuntimeError"),
-    "http crashes when it reads": crashing("http", "Fetch List Ask AskCached", 0.1, "ValueError"),
-    "pgvector crashes when it searches": crashing("pgvector", "Search Fetch", 0.5, "KeyError"),
-    "http crashes when it deletes": crashing("http", "Delete", 0.5, "OSError"),
+    "http crashes when it writes": crashing("web.client", "Write", 0.5, "RuntimeError"),
+    "http crashes when it reads": crashing("web.client", "Fetch List Ask AskCached", 0.1, "ValueError"),
+    "pgvector crashes when it searches": crashing("surfaces.pgvector", "Search Fetch", 0.5, "KeyError"),
+    "http crashes when it deletes": crashing("web.client", "Delete", 0.5, "OSError"),
 }
 
 

@@ -17,6 +17,7 @@ FORBIDDEN = [
     ("flow", "codec", "sectum.plan"),
     ("flow", "attacks.boundary_fetch", "sectum.surfaces"),
     ("flow", "attacks.boundary_fetch", "sectum.manifest"),
+    ("flow", "web.client", "sectum.surfaces"),
     ("flow", "verdict", "sectum.pipeline"),
     ("attacks-pure", "attacks.entity_bleed", "time"),
     ("attacks-reach-nothing", "ports", "httpx"),

@@ -7,6 +7,7 @@ import jsonpath
 import pytest
 from pydantic import ValidationError
 from sectum.actions import (
+    VERB_OF,
     Action,
     AnswerKind,
     Ask,
@@ -14,7 +15,9 @@ from sectum.actions import (
     Batch,
     Delete,
     Fetch,
+    History,
     List,
+    Recall,
     Search,
     Verb,
     WhoAmI,
@@ -22,7 +25,7 @@ from sectum.actions import (
 )
 from sectum.catalog import adapters
 from sectum.ports import AdapterSpec, Bounds
-from sectum.surfaces.http import _found
+from sectum.web.jsonpaths import find
 
 from tests.surfaces.raw_server import BOB, CREDENTIAL, answer, hear, says
 
@@ -51,7 +54,19 @@ API: dict[str, Any] = {
         "answer": "$.answer",
         "citations": "$.sources[*]",
     },
-    "askCached": {"request": {"method": "POST", "path": "/v1/chat", "json": {"question": "{question}"}}},
+    "askCached": {
+        "request": {"method": "POST", "path": "/v1/chat", "json": {"question": "{question}"}},
+        "cached": {"$.cached": "true"},
+    },
+    "recall": {
+        "request": {
+            "method": "POST",
+            "path": "/v1/memories/search",
+            "json": {"cue": "{cue}", "agent": "{tenant}-desk"},
+        },
+        "items": "$.memories[*]",
+    },
+    "history": {"request": {"path": "/v1/threads/{location}"}, "items": "$.messages[*]", "id": "$.thread"},
     "delete": {"request": {"method": "DELETE", "path": "/v1/d/{location}"}},
     "claims": [
         {"name": "gateway", "headers": {"X-Tenant": "{owner.tenant}", "X-User": "{owner.user}"}},
@@ -88,6 +103,9 @@ SENT = [
     (Search("a&b=c {user}"), "GET /v1/s?q=a%26b%3Dc+%7Buser%7D", None),
     (Ask('say "{user}"'), "POST /v1/chat", {"question": 'say "{user}"'}),
     (Delete("7"), "DELETE /v1/d/7", None),
+    (Recall("the jade kettle"), "POST /v1/memories/search", {"cue": "the jade kettle", "agent": "acme-desk"}),
+    (History("acme/7"), "GET /v1/threads/acme%2F7", None),
+    (History("7", claim="filter", as_if=BOB), "GET /v1/threads/7?owner=bob", None),
     (Fetch("7", claim="filter", as_if=BOB), "GET /v1/acme/d/7?owner=bob", None),
     (Fetch("7", claim="path", as_if=BOB), "GET /v1/globex/d/7", None),
     (Fetch("7", claim="field", as_if=BOB), "GET /v1/acme/d/7", {"tenant": "globex"}),
@@ -194,8 +212,19 @@ ANSWERS: list[tuple[Action, Any, AnswerKind, list[str] | None]] = [
     (Ask("q"), {"answer": "", "sources": [{"id": "1"}]}, AnswerKind.ITEMS, ["1"]),
     (Ask("q"), {"answer": "yes"}, AnswerKind.MALFORMED, None),
     (Ask("q"), {"sources": []}, AnswerKind.MALFORMED, None),
-    (AskCached("q"), b"just text", AnswerKind.ITEMS, None),
+    (AskCached("q"), {"answer": "yes"}, AnswerKind.ITEMS, None),
+    (AskCached("q"), {"answer": "yes", "cached": False}, AnswerKind.ITEMS, None),
+    (AskCached("q"), {"answer": "yes", "cached": "TRUE"}, AnswerKind.ITEMS, None),
+    (AskCached("q"), {"answer": "yes", "cached": [True]}, AnswerKind.ITEMS, None),
+    (AskCached("q"), {"answer": "yes", "cached": True}, AnswerKind.CACHED, None),
+    (AskCached("q"), b"just text", AnswerKind.MALFORMED, None),
     (AskCached("q"), b" ", AnswerKind.EMPTY, None),
+    (Recall("q"), {"memories": [{"id": "1", "text": "x"}]}, AnswerKind.ITEMS, ["1"]),
+    (Recall("q"), {"memories": []}, AnswerKind.EMPTY, []),
+    (Recall("q"), {}, AnswerKind.MALFORMED, []),
+    (History("7"), {"messages": [{"thread": "7", "text": "x"}] * 2}, AnswerKind.ITEMS, ["7", "7"]),
+    (History("7"), {"messages": []}, AnswerKind.EMPTY, []),
+    (History("7"), {"detail": "no such thread"}, AnswerKind.MALFORMED, []),
     (Delete("7"), b"", AnswerKind.EMPTY, None),
     (Delete("7"), {"deleted": True}, AnswerKind.EMPTY, None),
     (Write(title="t", text="x", wanted="w"), {"id": 12}, AnswerKind.ITEMS, None),
@@ -211,6 +240,29 @@ def test_an_answer_is_read_as_the_scenario_promises(
     reply = hear(answer(said), action, **API).reply
     assert reply.kind is kind
     assert (None if reply.items is None else [item.location for item in reply.items]) == locations
+
+
+PLAIN = {"request": API["askCached"]["request"]}
+
+
+@pytest.mark.parametrize(("said", "kind"), [(b"just text", AnswerKind.ITEMS), (b" ", AnswerKind.EMPTY)])
+def test_an_answer_in_plain_text_is_read_where_nothing_else_is_promised(said: bytes, kind: AnswerKind) -> None:
+    assert hear(answer(said), AskCached("q"), askCached=PLAIN).reply.kind is kind
+
+
+def test_a_cached_answer_keeps_its_citations_and_a_blank_one_is_empty() -> None:
+    asked = {**API["askCached"], "answer": "$.answer", "citations": "$.sources[*]"}
+    cited = {"answer": "", "sources": [{"id": "1"}], "cached": True}
+    reply = hear(answer(cited), AskCached("q"), askCached=asked).reply
+    assert (reply.kind, [item.location for item in reply.items or ()]) == (AnswerKind.CACHED, ["1"])
+    blank = {"answer": " ", "sources": [], "cached": True}
+    assert hear(answer(blank), AskCached("q"), askCached=asked).reply.kind is AnswerKind.EMPTY
+
+
+def test_a_written_document_whose_location_is_not_where_the_scenario_says_is_malformed() -> None:
+    write = {**API["write"], "location": "$.document.id"}
+    reply = hear(answer({"id": "7"}, status="201 Created"), Write(title="t", text="x", wanted="w"), write=write).reply
+    assert (reply.kind, reply.location) == (AnswerKind.MALFORMED, None)
 
 
 def test_whoami_is_proven_by_the_expected_values() -> None:
@@ -259,13 +311,19 @@ def test_a_fault_on_a_later_page_keeps_what_was_found() -> None:
 
 # --- scenarios
 
-VERBS = ["write", "fetch", "batch", "list", "search", "ask", "askCached", "delete", "whoami"]
+VERBS = ["write", "fetch", "batch", "list", "search", "ask", "recall", "history", "delete", "whoami"]
+ALL = frozenset(VERB_OF.values()) | {Verb.TELL_CACHED}
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_that_is_left_out_is_not_among_the_verbs(verb: str) -> None:
-    assert spec().verbs() == frozenset(Verb)
-    assert spec(**{verb: None}).verbs() == frozenset(Verb) - {Verb(verb)}
+    assert spec().verbs() == ALL
+    assert spec(**{verb: None}).verbs() == ALL - {Verb(verb)}
+
+
+def test_only_an_answer_cache_that_the_scenario_can_tell_apart_tells() -> None:
+    assert spec(askCached=None).verbs() == ALL - {Verb.ASK_CACHED, Verb.TELL_CACHED}
+    assert spec(askCached=PLAIN).verbs() == ALL - {Verb.TELL_CACHED}
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -291,6 +349,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"whoami": {**WHOAMI, "expect": {"$.a": "yes"}}}, "whoami: Value error, expect proves no tenant"),
     ({"whoami": {**WHOAMI, "expect": {"$.a": "{x}"}}}, "whoami: Value error, expect mentions {x}"),
     ({"write": {"request": {"method": "POST", "path": "/d"}}}, "write: Value error, location is missing"),
+    ({"askCached": {**PLAIN, "cached": {}}}, "askCached.cached: Dictionary should have at least 1"),
+    ({"askCached": {**PLAIN, "cached": {"$..a": "true"}}}, "askCached.cached.$..a"),
+    ({"askCached": {**PLAIN, "cached": {"$.a": "{question}"}}}, "askCached: Value error, cached mentions {question}"),
+    ({"ask": {**PLAIN, "cached": {"$.a": "true"}}}, "ask.cached: Extra inputs"),
     ({"claims": [{"name": "a", "headers": {"A": "b"}}]}, "claims.0: Value error, claims nothing"),
     ({"claims": [{"name": "a", "json": "{owner.user}"}]}, "claims.0: Value error, json: must be an object"),
     ({"claims": [{"name": "a", "headers": {"A": "{location}"}}]}, "claims.0: Value error, headers mentions {location}"),
@@ -309,7 +371,7 @@ PATHS = ["$[0]", "$[-1]", "$[5]", "$[-5]", "$[1:]", "$[:-1]", "$[::-1]", "$[::0]
 @pytest.mark.parametrize("path", PATHS)
 def test_a_path_finds_what_the_library_finds(path: str) -> None:
     document = ["x", "y", {"a": "1", "b": "2"}]
-    found = _found(path, document)
+    found = find(path, document)
     assert found == jsonpath.compile(path, strict=True).findall(document)
 
 

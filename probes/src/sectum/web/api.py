@@ -1,0 +1,91 @@
+"""What every adapter of a web API has in its scenario: where it is, who asks, and its documents' requests."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Annotated
+
+import httpx
+from pydantic import Field, model_validator
+from pydantic.alias_generators import to_snake
+
+from sectum.actions import VERB_OF, Session, Verb
+from sectum.errors import SurfaceFault
+from sectum.ports import Access, AdapterSpec
+from sectum.web.calls import Call, DeleteCall, FetchCall, ListCall, WhoAmICall, WriteCall
+from sectum.web.client import Client, Target
+from sectum.web.templates import PRINCIPAL, Claim, Headers, Origin, Values, check_no_literal, check_template
+
+_FIELDS = {verb: to_snake(verb) for verb in VERB_OF.values()} | {Verb.LIST: "list_"}
+"""Verb -> the field that says how."""
+
+
+class WebApi(AdapterSpec):
+    """A web API with JSON answers; a verb that is left out is not tried."""
+
+    origin: Origin
+    """Scheme, host and port; no request, redirect or next link leaves it."""
+    headers: Headers = Field(default_factory=dict)
+    """Header fields of every request; the only place for {credential}."""
+    whoami: WhoAmICall | None = None
+    """Without it every trial is Inconclusive: IdentityUnproven."""
+    write: WriteCall | None = None
+    """Store a document."""
+    fetch: FetchCall | None = None
+    """Read one document."""
+    list_: Annotated[ListCall | None, Field(alias="list")] = None
+    """List documents."""
+    delete: DeleteCall | None = None
+    """Remove a document."""
+    claims: Annotated[tuple[Claim, ...], Field(max_length=16)] = ()
+    """Tenant fields that can be spoofed."""
+
+    @model_validator(mode="after")
+    def _known(self) -> WebApi:
+        check_no_literal("headers", self.headers)
+        for template in self.headers.values():
+            check_template("headers", template, PRINCIPAL | {"credential"})
+        if len(set(self.claim_names())) < len(self.claims):
+            raise ValueError("claims: two have one name")
+        return self
+
+    def call(self, verb: Verb) -> Call | None:
+        """What the scenario says on a verb."""
+        call: Call | None = getattr(self, _FIELDS.get(verb, ""), None)
+        return call
+
+    def verbs(self) -> frozenset[Verb]:
+        """Those that are given, and whether answers tell that they came out of a cache."""
+        given = frozenset(verb for verb in _FIELDS if self.call(verb))
+        cached = self.call(Verb.ASK_CACHED)
+        return given | ({Verb.TELL_CACHED} if cached and cached.tells_cached else set())
+
+    def claim_names(self) -> tuple[str, ...]:
+        """Those that are given."""
+        return tuple(claim.name for claim in self.claims)
+
+    def client_chooses_location(self) -> bool:
+        """Is {wanted} in the write request and no location read from its answer?"""
+        return self.write is not None and self.write.location is None
+
+    @asynccontextmanager
+    async def session(self, access: Access) -> AsyncIterator[Session]:
+        """A client with its own connections and cookies; connects with its first request."""
+        known = {"tenant": access.principal.tenant, "user": access.principal.user}
+        headers = Values({**known, "credential": access.credential}, ()).headers(self.headers)
+        if headers is None:
+            raise SurfaceFault(
+                "Denied", "headers: the credential holds a line break, a control character or an outer space"
+            )
+        target = Target(self.origin, self.call, self.claims)
+        limits = httpx.Limits(keepalive_expiry=4)  # below the 5 s after which many servers hang up
+        async with httpx.AsyncHTTPTransport(verify=_tls(), trust_env=False, limits=limits) as transport:
+            yield Client(target=target, known=known, headers=headers, bounds=access.bounds, transport=transport)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)

@@ -78,7 +78,7 @@ def test_no_process_outlives_the_stack(number: signal.Signals) -> None:
         assert alive == []
         left = {path.name for path in stack.directory.iterdir()}
         if number != signal.SIGKILL:
-            assert left <= {"cache", "stack.log", "token.key"}
+            assert left <= {"cache", "mem0", "stack.log", "token.key"}
 
 
 def test_credentials_are_for_the_owner_only_and_the_database_listens_on_loopback() -> None:

@@ -48,7 +48,7 @@ class Assistant:
 
     def _from_documents(self, question: str, scope: Scope) -> Answer:
         embedding = self._embedder.question(question)
-        nearest = self._documents.nearest(scope, embedding, limit=self._retrieval.passages)
+        nearest = self._documents.nearest(scope, embedding, limit=self._retrieval.passages, shared=True)
         relevant = [match for match in nearest if match.score >= self._retrieval.relevance]
         if not relevant:
             return Answer(NOTHING_FOUND, ())

@@ -11,13 +11,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from assistant import access, inputs
+from assistant import access, agent_api, ingestion_api, inputs
 from assistant.access import Identity
+from assistant.agent import Agent
 from assistant.answering import Assistant
 from assistant.auth import Authenticator, BadHeader, Forbidden, Unauthenticated
 from assistant.config import Settings
 from assistant.documents import Document, Documents, Match
 from assistant.embedding import Embedder
+from assistant.ingestion import Ingestion
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Services:
     documents: Documents
     embedder: Embedder
     assistant: Assistant
+    agent: Agent
+    ingestion: Ingestion
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ def create_app(services: Services) -> Starlette:
             Route("/v1/documents/{id}", endpoint(delete_document), methods=["DELETE"]),
             Route("/v1/search", endpoint(search), methods=["GET"]),
             Route("/v1/chat", endpoint(chat), methods=["POST"]),
+            *agent_api.routes(endpoint),
+            *ingestion_api.routes(endpoint),
         ],
         exception_handlers={
             HTTPException: _http_error,
@@ -105,6 +111,8 @@ def get_document(call: Call) -> Response:
 
 def delete_document(call: Call) -> Response:
     document_id = inputs.document_id(call.request.path_params["id"])
+    if document_id is not None and call.services.ingestion.cancel(call.identity, document_id):
+        return Response(status_code=204)
     if document_id is None or not call.services.documents.delete(call.identity, document_id):
         raise HTTPException(404, "no such document")
     call.services.assistant.forget(document_id)

@@ -28,6 +28,12 @@ class Security:
     retrieval_per_tenant: bool
     cache_per_tenant: bool
     cache_per_user: bool
+    memory_namespace_exact: bool
+    thread_bound_to_user: bool
+    summary_per_user: bool
+    notes_by_user: bool
+    note_owner_check: bool
+    ingest_queue_per_tenant: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +46,11 @@ class Retrieval:
 class CacheSettings:
     similarity: float
     entries: int
+
+
+@dataclasses.dataclass(frozen=True)
+class MemorySettings:
+    consolidate_seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +88,7 @@ class Settings:
     security: Security
     retrieval: Retrieval
     cache: CacheSettings
+    memory: MemorySettings
     tokens: Tokens
     limits: Limits
 
@@ -99,6 +111,7 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
         security=_parse(Security, "security", document),
         retrieval=_parse(Retrieval, "retrieval", document),
         cache=_parse(CacheSettings, "cache", document),
+        memory=_parse(MemorySettings, "memory", document),
         tokens=_parse(Tokens, "tokens", document),
         limits=_parse(Limits, "limits", document),
     )
@@ -138,7 +151,7 @@ def _accounts(section: Mapping[str, Any]) -> tuple[Account, ...]:
     return tuple(accounts)
 
 
-Section = TypeVar("Section", Security, Retrieval, CacheSettings, Tokens, Limits)
+Section = TypeVar("Section", Security, Retrieval, CacheSettings, MemorySettings, Tokens, Limits)
 
 
 def _parse(kind: type[Section], name: str, document: Mapping[str, Any]) -> Section:

@@ -5,7 +5,7 @@ import binascii
 import datetime
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -83,6 +83,17 @@ class Documents:
             cursor.execute(insert, (identity.tenant, identity.user, title, body, _literal(embedding)))
             return cast("uuid.UUID", cursor.fetchone())
 
+    def file(
+        self, uploader: Identity, document_id: uuid.UUID, *, shared: bool, title: str, body: str, embedding: Vector
+    ) -> None:
+        """Add what was uploaded under the id that it was given: as the uploader's own, or as shared knowledge."""
+        columns = "uploader_tenant, uploader" if shared else "tenant, owner"
+        insert = sql.SQL(
+            "INSERT INTO documents (id, {}, title, body, embedding) VALUES (%s, %s, %s, %s, %s, %s)"
+        ).format(sql.SQL(columns))
+        with self._pool.connection() as connection:
+            connection.execute(insert, (document_id, uploader.tenant, uploader.user, title, body, _literal(embedding)))
+
     def get(self, scope: Scope, document_id: uuid.UUID) -> Document | None:
         return next(iter(self.batch(scope, [document_id])), None)
 
@@ -112,9 +123,14 @@ class Documents:
             next=Position(shown[-1].created_at, shown[-1].id) if more else None,
         )
 
-    def nearest(self, scope: Scope, embedding: Vector, *, limit: int) -> list[Match]:
-        """Return the documents of the scope nearest to a vector; an exact scan, ties by id, so always the same."""
+    def nearest(self, scope: Scope, embedding: Vector, *, limit: int, shared: bool = False) -> list[Match]:
+        """Return the documents of the scope nearest to a vector; an exact scan, ties by id, so always the same.
+
+        `shared` adds the knowledge that belongs to no tenant.
+        """
         where, parameters = _within(scope)
+        if shared:
+            where = sql.SQL("({} OR tenant IS NULL)").format(where)
         query = sql.SQL(
             "SELECT id, title, body, 1 - (embedding <=> %s::vector) AS score FROM documents"
             " WHERE embedding IS NOT NULL AND {} ORDER BY score DESC, id LIMIT %s"
@@ -124,19 +140,23 @@ class Documents:
 
     def delete(self, identity: Identity, document_id: uuid.UUID) -> bool:
         """Delete a document of one's own; False where there is none."""
-        delete = "DELETE FROM documents WHERE id = %s AND tenant = %s AND owner = %s"
+        where, parameters = _within(Scope(identity.tenant, identity.user))
+        delete = sql.SQL("DELETE FROM documents WHERE id = %s AND {}").format(where)
         with self._pool.connection() as connection:
-            return connection.execute(delete, (document_id, identity.tenant, identity.user)).rowcount == 1
+            return connection.execute(delete, [document_id, *parameters]).rowcount == 1
 
 
 def _within(scope: Scope) -> tuple[sql.Composable, list[Any]]:
-    conditions: list[sql.Composable] = [sql.SQL("true")]
-    parameters = []
-    for column, value in (("tenant", scope.tenant), ("owner", scope.owner)):
-        if value is not None:
-            conditions.append(sql.SQL("{} = %s").format(sql.Identifier(column)))
-            parameters.append(value)
-    return sql.SQL(" AND ").join(conditions), parameters
+    """Documents of a tenant or owner are also those that they uploaded as shared knowledge."""
+    owned, owned_by = _matching({"tenant": scope.tenant, "owner": scope.owner})
+    uploaded, uploaded_by = _matching({"uploader_tenant": scope.tenant, "uploader": scope.owner})
+    return sql.SQL("({} OR {})").format(owned, uploaded), [*owned_by, *uploaded_by]
+
+
+def _matching(values: Mapping[str, str | None]) -> tuple[sql.Composable, list[Any]]:
+    wanted = {column: value for column, value in values.items() if value is not None}
+    conditions = [sql.SQL("{} = %s").format(sql.Identifier(column)) for column in wanted]
+    return sql.SQL(" AND ").join(conditions or [sql.SQL("true")]), list(wanted.values())
 
 
 def _literal(embedding: Iterable[float]) -> str:

@@ -100,6 +100,26 @@ def search_query(parameters: Mapping[str, str], limits: Limits) -> tuple[str, in
     return text, _count(parameters, "k", default=DEFAULT_RESULTS, most=limits.search)
 
 
+def list_limit(parameters: Mapping[str, str], limits: Limits) -> int:
+    return _count(parameters, "limit", default=DEFAULT_PAGE, most=limits.page)
+
+
+def by_meaning(body: bytes, name: str, limits: Limits) -> tuple[str, int]:
+    """Return what to look for, which stands under `name`, and how many to return at most."""
+    fields = _object(body)
+    text = _text(fields, name)
+    if len(text) > limits.question_characters:
+        raise BadRequest(f"{name} is longer than {limits.question_characters} characters")
+    count = fields.get("k", min(DEFAULT_RESULTS, limits.search))
+    if type(count) is not int or not 1 <= count <= limits.search:
+        raise BadRequest(f"k must be a number from 1 to {limits.search}")
+    return text, count
+
+
+def message(body: bytes) -> str:
+    return _text(_object(body), "text")
+
+
 def wants_fresh(cache_control: str) -> bool:
     """Whether a request asks to be answered without the cache (RFC 9111, section 5.2.1)."""
     return bool({"no-cache", "no-store"} & {part.strip().lower() for part in cache_control.split(",")})

@@ -25,21 +25,35 @@ CREATE TABLE members (
 
 CREATE TABLE documents (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    tenant text NOT NULL,
-    owner text NOT NULL,
+    tenant text,
+    owner text,
     title text NOT NULL,
     body text NOT NULL,
     embedding vector(256),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- A document without a tenant is knowledge for everybody's answers; who uploaded it stands here.
+    uploader_tenant text,
+    uploader text,
+    CHECK ((tenant IS NULL) = (owner IS NULL)),
+    CHECK ((tenant IS NULL) = (uploader_tenant IS NOT NULL AND uploader IS NOT NULL))
 );
 ALTER TABLE documents ALTER COLUMN embedding SET STORAGE PLAIN;
 CREATE INDEX documents_by_owner ON documents (tenant, owner, created_at DESC, id DESC);
 
+-- The table of mem0, as its pgvector store makes it, but without an index: a search is an exact scan.
+CREATE TABLE notes (
+    id uuid PRIMARY KEY,
+    vector vector(256),
+    payload jsonb
+);
+
 ALTER TABLE members OWNER TO assistant_owner;
 ALTER TABLE documents OWNER TO assistant_owner;
+ALTER TABLE notes OWNER TO assistant_owner;
 
 GRANT SELECT ON members TO member;
 GRANT SELECT, INSERT, DELETE ON documents TO member, app;
+GRANT SELECT, INSERT, DELETE ON notes TO app;
 
 ALTER TABLE members ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_line ON members FOR SELECT TO member USING (role = current_user);

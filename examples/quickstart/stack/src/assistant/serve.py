@@ -6,12 +6,14 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import uvicorn
 from psycopg_pool import ConnectionPool
 
+from assistant.agent import load_libraries, running_agent
 from assistant.answering import Assistant
 from assistant.app import Services, create_app
 from assistant.auth import Authenticator, issue_token, read_or_create_key
@@ -19,6 +21,7 @@ from assistant.cache import SemanticCache
 from assistant.config import Account, Settings
 from assistant.documents import Documents
 from assistant.embedding import Embedder
+from assistant.ingestion import running_ingestion
 from assistant.postgres import DATABASE, HOST, Postgres, running_postgres
 from assistant.schema import APP_ROLE, create_schema
 
@@ -27,6 +30,8 @@ def serve(settings: Settings, *, directory: Path, port: int, postgres_port: int)
     """Run until SIGTERM or SIGINT, which the caller turns into an exception."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening(port))
+        # The database starts in processes of its own: time to import what takes long.
+        loading = stack.enter_context(ThreadPoolExecutor(1)).submit(load_libraries, directory)
         postgres = stack.enter_context(running_postgres(directory, port=postgres_port))
         passwords = {account: secrets.token_urlsafe(24) for account in settings.accounts}
         app_password = secrets.token_urlsafe(24)
@@ -34,9 +39,11 @@ def serve(settings: Settings, *, directory: Path, port: int, postgres_port: int)
             create_schema(admin, app_password=app_password, member_passwords=passwords, security=settings.security)
         pool = stack.enter_context(_pool(postgres, app_password))
         key = read_or_create_key(directory / "token.key")
+        loading.result()
+        services = stack.enter_context(_services(settings, pool=pool, key=key, directory=directory))
         server = uvicorn.Server(
             uvicorn.Config(
-                create_app(_services(settings, pool=pool, key=key, directory=directory)),
+                create_app(services),
                 access_log=False,
                 log_level="warning",
                 lifespan="off",
@@ -73,22 +80,29 @@ def describe(
     }
 
 
-def _services(settings: Settings, *, pool: ConnectionPool, key: bytes, directory: Path) -> Services:
+@contextlib.contextmanager
+def _services(settings: Settings, *, pool: ConnectionPool, key: bytes, directory: Path) -> Iterator[Services]:
     embedder = Embedder()
     documents = Documents(pool)
     cache = SemanticCache(directory / "cache", embedder=embedder, settings=settings.cache)
-    return Services(
-        settings=settings,
-        authenticator=Authenticator(
-            key=key,
-            tokens=settings.tokens,
-            accounts=frozenset(settings.accounts),
-            tenant_from_token=settings.security.tenant_from_token,
-        ),
-        documents=documents,
-        embedder=embedder,
-        assistant=Assistant(documents=documents, embedder=embedder, cache=cache, retrieval=settings.retrieval),
-    )
+    with (
+        running_agent(settings, pool=pool, embedder=embedder) as agent,
+        running_ingestion(documents=documents, embedder=embedder, security=settings.security) as ingestion,
+    ):
+        yield Services(
+            settings=settings,
+            authenticator=Authenticator(
+                key=key,
+                tokens=settings.tokens,
+                accounts=frozenset(settings.accounts),
+                tenant_from_token=settings.security.tenant_from_token,
+            ),
+            documents=documents,
+            embedder=embedder,
+            assistant=Assistant(documents=documents, embedder=embedder, cache=cache, retrieval=settings.retrieval),
+            agent=agent,
+            ingestion=ingestion,
+        )
 
 
 def _pool(postgres: Postgres, password: str) -> ConnectionPool:

@@ -109,7 +109,8 @@ def running(build: str) -> Iterator[dict[str, Any]]:
 
 def write_secrets(ready: dict[str, Any], folder: Path) -> None:
     """Lay the users' credentials out as Kubernetes would mount them: DIR/<Secret>/<key>."""
-    for surface, field in (("api", "token"), ("assistant", "token"), ("cache", "token"), ("vectors", "password")):
+    by_token = ("api", "assistant", "cache", "memory", "threads", "notes", "ingestion")
+    for surface, field in (*((name, "token") for name in by_token), ("vectors", "password")):
         secret = folder / f"sectum-surface-{surface}-{field}s"
         secret.mkdir(parents=True, exist_ok=True, mode=0o700)
         for user in ready["users"]:

@@ -1,4 +1,4 @@
-"""While the leaky stack is poisoned, a thousand questions by users outside the run bring back nothing that was planted."""
+"""While the leaky stack is poisoned, a thousand questions by users outside the run bring back nothing planted."""
 
 import asyncio
 import random

@@ -1,7 +1,6 @@
 """The pgvector adapter against a real PostgreSQL: what it asks, as whom, and what it makes of every refusal."""
 
 import asyncio
-import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
@@ -28,7 +27,7 @@ from sectum.actions import (
 from sectum.catalog import adapters
 from sectum.errors import SurfaceFault
 from sectum.ports import Access, AdapterSpec, Bounds
-from sectum.surfaces.pgvector import hashed_words
+from sectum.vectors import hashed_words
 
 from tests.surfaces.conftest import Server
 
@@ -157,7 +156,7 @@ def test_a_search_finds_the_nearest_words_first(server: Server, distance: str) -
 
 @pytest.mark.parametrize(("distance", "first"), [("cosine", "short"), ("l2", "near"), ("inner", "long")])
 def test_a_search_orders_by_the_distance_that_the_scenario_names(server: Server, distance: str, first: str) -> None:
-    asked = json.loads(hashed_words("heron", 64))
+    asked = hashed_words("heron", 64)
     place = next(index for index, value in enumerate(asked) if value)
     rows = {"short": (0.01, 0.0), "near": (0.95, 0.31), "long": (9.0, 4.36)}  # along the question, across it
     for name, (along, across) in rows.items():

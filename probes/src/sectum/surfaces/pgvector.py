@@ -7,10 +7,7 @@ the job of the system under test.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import math
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,6 +36,7 @@ from sectum.actions import (
 from sectum.errors import SurfaceFault
 from sectum.fields import Name, Strict, fill, placeholders
 from sectum.ports import Access, Adapter, AdapterSpec, Bounds
+from sectum.vectors import hashed_words
 
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # its warnings repeat the server's words and the role
 
@@ -65,17 +63,9 @@ Template = Annotated[str, Field(max_length=1024, coerce_numbers_to_str=True)]
 Settings = dict[Setting, Template]
 
 
-def hashed_words(text: str, dimensions: int) -> str:
-    """A pgvector literal for a text: each word adds ±1 at a place its hash picks, then length 1.
-
-    Isolation does not depend on the model that made a vector; this one needs none, and near texts share words.
-    """
-    vector = [0.0] * dimensions
-    for word in re.findall(r"\w+", text.lower()) or [""]:
-        digest = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest())
-        vector[(digest >> 1) % dimensions] += 1.0 if digest & 1 else -1.0
-    length = math.hypot(*vector) or 1.0  # words can cancel each other out
-    return "[" + ",".join(f"{value / length:.6g}" for value in vector) + "]"
+def _vector(text: str, dimensions: int) -> str:
+    """A pgvector literal for a text."""
+    return "[" + ",".join(f"{value:.6g}" for value in hashed_words(text, dimensions)) + "]"
 
 
 def _check(field_name: str, templates: Mapping[str, str], *known: str) -> None:
@@ -411,7 +401,7 @@ class _Client:
             case Search() if self._spec.columns.vector:
                 operator = sql.SQL(_DISTANCE[self._spec.distance])
                 order = sql.SQL("ORDER BY {} {} %(vector)s LIMIT %(top_k)s")
-                values = {"vector": hashed_words(action.query, self._spec.dimensions), "top_k": self._spec.top_k}
+                values = {"vector": _vector(action.query, self._spec.dimensions), "top_k": self._spec.top_k}
                 return self._select(order.format(sql.Identifier(self._spec.columns.vector), operator), values, settings)
             case _:
                 raise ValueError(f"a table cannot do {type(action).__name__}")
@@ -432,7 +422,7 @@ class _Client:
         row: dict[str, Any] = {column: fill(template, known) for column, template in self._spec.values.items()}
         row[self._spec.columns.text] = action.text
         if self._spec.columns.vector:
-            row[self._spec.columns.vector] = hashed_words(action.text, self._spec.dimensions)
+            row[self._spec.columns.vector] = _vector(action.text, self._spec.dimensions)
         if self._spec.client_chooses_location():
             row[self._spec.columns.id] = action.wanted
         query = sql.SQL("INSERT INTO {} ({}) VALUES ({}){}").format(

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
 from typing import Annotated
 
-import httpx
 from pydantic import Field, model_validator
 from pydantic.alias_generators import to_snake
 
 from sectum.actions import VERB_OF, Session, Verb
-from sectum.errors import SurfaceFault
 from sectum.ports import Access, AdapterSpec
 from sectum.web.calls import Call, DeleteCall, FetchCall, ListCall, WhoAmICall, WriteCall
 from sectum.web.client import Client, Target
-from sectum.web.templates import PRINCIPAL, Claim, Headers, Origin, Values, check_no_literal, check_template
+from sectum.web.templates import PRINCIPAL, Claim, Headers, Origin, check_no_literal, check_template
+from sectum.web.wire import opened
 
 _FIELDS = {verb: to_snake(verb) for verb in VERB_OF.values()} | {Verb.LIST: "list_"}
 """Verb -> the field that says how."""
@@ -75,17 +72,6 @@ class WebApi(AdapterSpec):
     async def session(self, access: Access) -> AsyncIterator[Session]:
         """A client with its own connections and cookies; connects with its first request."""
         known = {"tenant": access.principal.tenant, "user": access.principal.user}
-        headers = Values({**known, "credential": access.credential}, ()).headers(self.headers)
-        if headers is None:
-            raise SurfaceFault(
-                "Denied", "headers: the credential holds a line break, a control character or an outer space"
-            )
         target = Target(self.origin, self.call, self.claims)
-        limits = httpx.Limits(keepalive_expiry=4)  # below the 5 s after which many servers hang up
-        async with httpx.AsyncHTTPTransport(verify=_tls(), trust_env=False, limits=limits) as transport:
-            yield Client(target=target, known=known, headers=headers, bounds=access.bounds, transport=transport)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)
+        async with opened(self.headers, access) as wire:
+            yield Client(target=target, known=known, bounds=access.bounds, wire=wire)

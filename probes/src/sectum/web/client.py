@@ -1,13 +1,10 @@
-"""Calls and an action -> one principal's requests over HTTP, and their answers within bounds."""
+"""Calls and an action -> one principal's requests, and replies out of their answers."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -15,21 +12,10 @@ import httpx
 from sectum.actions import VERB_OF, Action, AnswerKind, Item, Reply, Sink, Verb
 from sectum.fields import fill, placeholders
 from sectum.ports import Bounds
-from sectum.web.calls import Answer, Arrived, Call, ListCall
+from sectum.web.calls import Answer, Call, ListCall
 from sectum.web.documents import BrokenPromise
 from sectum.web.templates import Claim, Fields, Request, Values
-
-for _noisy in ("httpx", "httpcore"):  # they log URLs (locations) at INFO and headers (credentials) at DEBUG
-    logging.getLogger(_noisy).setLevel(logging.WARNING)
-
-_STATUS = {
-    401: AnswerKind.UNAUTHENTICATED,
-    403: AnswerKind.DENIED,
-    404: AnswerKind.NOT_FOUND,
-    410: AnswerKind.NOT_FOUND,
-    429: AnswerKind.THROTTLED,
-}
-_CLASS = {2: None, 3: AnswerKind.REDIRECTED, 4: AnswerKind.REJECTED}
+from sectum.web.wire import Prepared, Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,33 +28,19 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A request with everything filled in."""
+class _Prepared(Prepared):
+    """A request, and the query parameters that it claims."""
 
-    method: str
-    url: httpx.URL = field(repr=False)
-    headers: dict[str, bytes] = field(repr=False)
-    body: Any = field(repr=False)
     claimed: Mapping[str, str] = field(repr=False)
 
 
 class Client:
-    """One principal's client, on httpx's transport: its client class parses redirects even where it follows none."""
+    """One principal's client."""
 
     session_id = None
 
-    def __init__(
-        self,
-        *,
-        target: Target,
-        known: Mapping[str, str],
-        headers: dict[str, bytes],
-        bounds: Bounds,
-        transport: httpx.AsyncHTTPTransport,
-    ) -> None:
-        self._target, self._known, self._bounds, self._transport = target, known, bounds, transport
-        self._headers = {"accept": b"application/json", "accept-encoding": b"identity", **headers}
-        self._cookies = httpx.Cookies()
+    def __init__(self, *, target: Target, known: Mapping[str, str], bounds: Bounds, wire: Wire) -> None:
+        self._target, self._known, self._bounds, self._wire = target, known, bounds, wire
 
     async def perform(self, action: Action, sink: Sink) -> Reply:
         """Do the action within the bounds; ValueError for a verb that the scenario does not give."""
@@ -123,7 +95,7 @@ class Client:
         self, call: Call, prepared: _Prepared, values: Values, sink: Sink, deadline: float, room: int
     ) -> tuple[Reply, Answer]:
         """One request, and its answer read as the scenario says."""
-        arrived = await self._arrived(prepared, sink, deadline, room)
+        arrived = await self._wire.arrived(prepared, sink, deadline=deadline, room=room)
         answer = call.understand(arrived, depth=self._bounds.depth, sink=sink)
         if answer.fault is not None:
             return call.failed(answer.fault), answer
@@ -158,61 +130,4 @@ class Client:
             url = httpx.URL(self._target.origin + path, params={**asked, **query} or None)
         except httpx.InvalidURL:
             return None
-        return _Prepared(request.method, url, {**self._headers, **headers, **spoofed}, body, query)
-
-    async def _arrived(self, prepared: _Prepared, sink: Sink, deadline: float, room: int) -> Arrived:
-        """Send, read within the bounds, and feed the status line and header fields to the sink."""
-        fields = [(name.encode(), value) for name, value in prepared.headers.items()]
-        request = httpx.Request(
-            prepared.method, prepared.url, headers=fields, json=prepared.body, cookies=self._cookies
-        )
-        body, fault, answered, content_type = bytearray(), None, False, ""
-        try:
-            async with asyncio.timeout_at(deadline):
-                response = await self._transport.handle_async_request(request)
-                response.request, answered = request, True
-                try:
-                    sink(_head(response))
-                    self._remember(response)
-                    content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-                    cut = await _drained(response, body, room)
-                finally:
-                    await response.aclose()
-                code = response.status_code
-                fault = cut or _STATUS.get(code, _CLASS.get(code // 100, AnswerKind.SERVER_ERROR))
-        except (TimeoutError, httpx.TimeoutException):
-            fault = AnswerKind.TIMEOUT
-        except httpx.RemoteProtocolError:
-            fault = AnswerKind.MALFORMED if answered else AnswerKind.UNREACHABLE
-        except httpx.HTTPError:
-            fault = AnswerKind.UNREACHABLE
-        return Arrived(fault, bytes(body), content_type)
-
-    def _remember(self, response: httpx.Response) -> None:
-        """Keep its cookies, as a browser would; a flood of them is forgotten."""
-        self._cookies.extract_cookies(response)
-        if len(self._cookies) > 64:
-            self._cookies.clear()
-
-
-def _head(response: httpx.Response) -> str:
-    """Reason phrase and header fields, one a line, names as they were spelled."""
-    parts = [response.extensions.get("reason_phrase", b""), *(part for pair in response.headers.raw for part in pair)]
-    return "".join(part.decode("utf-8", "replace") + "\n" for part in parts)
-
-
-async def _drained(response: httpx.Response, body: bytearray, room: int) -> AnswerKind | None:
-    """Read at most `room` bytes, counted unpacked, into `body`; says why it is not all there or not to be read."""
-    coding = response.headers.get("content-encoding", "identity").strip().lower()
-    inflate = zlib.decompressobj(47) if coding in ("gzip", "x-gzip", "deflate") else None
-    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 (narrows the type for mypy)
-    try:
-        async for chunk in response.stream:
-            body += inflate.decompress(chunk, room + 1 - len(body)) if inflate else chunk
-            if len(body) > room:
-                del body[room:]
-                return AnswerKind.TOO_LARGE
-    except zlib.error:
-        return AnswerKind.MALFORMED
-    unread = inflate is not None and bool(body) and (not inflate.eof or bool(inflate.unused_data))
-    return AnswerKind.MALFORMED if unread or (inflate is None and coding != "identity") else None
+        return _Prepared(request.method, url, {**headers, **spoofed}, body, query)

@@ -71,7 +71,8 @@ def hear(handler: Handler | bytes, *actions: Action, bounds: Bounds | None = Non
 
 async def _hear(handler: Handler, actions: tuple[Action, ...], bounds: Bounds | None, fields: dict[str, Any]) -> Heard:
     heard, writers = Heard(), set[asyncio.StreamWriter]()
-    spec = adapters()["http"].spec.model_validate({"origin": "http://127.0.0.1", **fields})
+    adapter = adapters()[fields.pop("adapter", "http")]
+    spec = adapter.spec.model_validate({"origin": "http://127.0.0.1", **fields})
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.add(writer)

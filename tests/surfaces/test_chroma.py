@@ -271,6 +271,11 @@ def test_claimed_header_fields_and_collections_are_sent_and_looked_up_apart(own:
     assert asked[4].target.endswith("/databases/alice/collections/notes-of-bob")
 
 
+def test_a_claim_that_no_header_can_carry_is_not_asked_without_it(shared: dict[str, Any]) -> None:
+    broken = {"name": "header", "headers": {"X-Tenant": "a\n{owner.tenant}"}}
+    assert kinds(spec(shared, claims=[broken]), List(claim="header", as_if=BOB), List()) == ["rejected", "empty"]
+
+
 # --- identity
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sectum.actions import Action, Principal, Reply
 from sectum.catalog import adapters
-from sectum.ports import Access, Bounds
+from sectum.ports import Access, AdapterSpec, Bounds
 
 Write = Callable[[bytes], Awaitable[None]]
 Handler = Callable[["Asked", Write], Awaitable[None]]
@@ -64,15 +64,16 @@ def says(*answers: bytes) -> Handler:
     return handler
 
 
-def hear(handler: Handler | bytes, *actions: Action, bounds: Bounds | None = None, **fields: Any) -> Heard:
+def hear(
+    handler: Handler | bytes, *actions: Action, adapter: str = "http", bounds: Bounds | None = None, **fields: Any
+) -> Heard:
     """Serve, perform the actions one after the other as acme/alice, and stop."""
-    return asyncio.run(_hear(says(handler) if isinstance(handler, bytes) else handler, actions, bounds, fields))
+    spec = adapters()[adapter].spec.model_validate({"origin": "http://127.0.0.1", **fields})
+    return asyncio.run(_hear(says(handler) if isinstance(handler, bytes) else handler, actions, bounds, spec))
 
 
-async def _hear(handler: Handler, actions: tuple[Action, ...], bounds: Bounds | None, fields: dict[str, Any]) -> Heard:
+async def _hear(handler: Handler, actions: tuple[Action, ...], bounds: Bounds | None, spec: AdapterSpec) -> Heard:
     heard, writers = Heard(), set[asyncio.StreamWriter]()
-    adapter = adapters()[fields.pop("adapter", "http")]
-    spec = adapter.spec.model_validate({"origin": "http://127.0.0.1", **fields})
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.add(writer)

@@ -1,6 +1,7 @@
 """Memories, conversations, notes and bulk uploads keep their contract in the hardened build."""
 
 import json
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -9,8 +10,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from assistant.access import Identity, own
+from assistant.config import load_settings
+from assistant.documents import Documents
+from assistant.embedding import Embedder, Vector
+from assistant.ingestion import running_ingestion
+from psycopg_pool import ConnectionPool
 
-from tests.stack.running import Stack, running_stack
+from tests.stack.running import STACK, Stack, running_stack
 
 KEPT = ["/v1/agent/memories", "/v1/notes"]
 BY_MEANING = {"/v1/agent/memories": ("/v1/agent/recall", "cue"), "/v1/notes": ("/v1/notes/search", "query")}
@@ -90,8 +97,7 @@ def summaries(http: httpx.Client) -> list[dict[str, str]]:
 def test_the_summary_quotes_every_note_and_forgets_a_deleted_one_at_once(alice: httpx.Client) -> None:
     notes = {f"Note {number}": f"The code is {uuid.uuid4().hex}." for number in range(5)}
     keys = [create(alice, "/v1/agent/memories", title, text) for title, text in notes.items()]
-    assert summaries(alice) == []
-    wait_until(lambda: bool(summaries(alice)))
+    wait_until(lambda: all(text in json.dumps(summaries(alice)) for text in notes.values()))
     (summary,) = summaries(alice)
     assert all(f"{title}: {text}" in summary["text"] for title, text in notes.items())
     # The note itself comes before the summary that quotes it.
@@ -212,6 +218,28 @@ def test_an_upload_deleted_at_once_never_turns_up(alice: httpx.Client) -> None:
     assert [alice.delete(f"/v1/documents/{key}").status_code for key in keys] == [204] * 30
     time.sleep(0.3)
     assert alice.get("/v1/documents").json()["items"] == []
+
+
+def test_an_upload_deleted_while_it_waits_is_never_filed(stack: Stack) -> None:
+    released = threading.Event()
+
+    class SlowEmbedder(Embedder):
+        def document(self, title: str, body: str) -> Vector:
+            released.wait(10)
+            return super().document(title, body)
+
+    alice, amir = Identity("acme", "alice"), Identity("acme", "amir")
+    security = load_settings(STACK / "hardened.toml").security
+    with ConnectionPool(stack.admin_dsn, kwargs={"autocommit": True}, open=False) as pool:
+        documents = Documents(pool)
+        with running_ingestion(documents=documents, embedder=SlowEmbedder(), security=security) as ingestion:
+            deleted, left = (ingestion.submit(alice, title="Bulk", text="Text.") for _ in range(2))
+            assert not ingestion.cancel(amir, deleted)
+            assert ingestion.cancel(alice, deleted)
+            assert not ingestion.cancel(alice, deleted)
+            released.set()
+        assert [document.id for document in documents.page(own(alice), limit=9, after=None).items] == [left]
+        documents.delete(alice, left)
 
 
 def test_requests_at_the_same_time_lose_nothing(stack: Stack, alice: httpx.Client) -> None:

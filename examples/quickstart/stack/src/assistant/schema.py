@@ -40,12 +40,15 @@ CREATE TABLE documents (
 ALTER TABLE documents ALTER COLUMN embedding SET STORAGE PLAIN;
 CREATE INDEX documents_by_owner ON documents (tenant, owner, created_at DESC, id DESC);
 
--- The table of mem0, as its pgvector store makes it, but without an index: a search is an exact scan.
+-- The table of mem0, as its pgvector store makes it, but without an index of the vectors: a search is an exact scan.
 CREATE TABLE notes (
     id uuid PRIMARY KEY,
     vector vector(256),
     payload jsonb
 );
+ALTER TABLE notes ALTER COLUMN vector SET STORAGE PLAIN;
+CREATE INDEX notes_by_word ON notes USING gin (to_tsvector('simple', payload->>'text_lemmatized'));
+CREATE INDEX notes_by_user ON notes ((payload->>'user_id'));
 
 ALTER TABLE members OWNER TO assistant_owner;
 ALTER TABLE documents OWNER TO assistant_owner;

@@ -81,6 +81,30 @@ def test_no_process_outlives_the_stack(number: signal.Signals) -> None:
             assert left <= {"cache", "mem0", "stack.log", "token.key"}
 
 
+def test_a_signal_that_arrives_where_exceptions_are_ignored_stops_the_stack_too(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    script = f"""
+import contextlib, os, signal, weakref
+import assistant.serve
+from assistant.__main__ import main
+
+announced = assistant.serve._announced
+
+@contextlib.contextmanager
+def announced_and_stopped(path, ready):
+    with announced(path, ready):
+        thing = type("Thing", (), {{}})()
+        reference = weakref.ref(thing, lambda _: (os.kill(os.getpid(), signal.SIGTERM), [None for _ in range(1000)]))
+        del thing
+        yield
+
+assistant.serve._announced = announced_and_stopped
+main(["serve", "--config", {str(STACK / "hardened.toml")!r}, "--data", {str(tmp_path)!r}])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def test_credentials_are_for_the_owner_only_and_the_database_listens_on_loopback() -> None:
     with running_stack() as stack:
         for name in ("ready.json", "token.key"):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,10 @@ def serve(settings: Settings, *, directory: Path, port: int, postgres_port: int)
         # From here on the kernel queues connections until the server takes them.
         listener.listen(128)
         url = f"http://{HOST}:{listener.getsockname()[1]}"
+        # Once we say where we are, a signal only tells the server to end: what a handler raises is lost where Python
+        # ignores exceptions, as in the callback of a weak reference, and then nothing would ever stop us.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, server.handle_exit)
         ready = describe(settings, url=url, postgres=postgres, passwords=passwords, key=key)
         stack.enter_context(_announced(directory / "ready.json", ready))
         print(f"listening on {url}", flush=True)

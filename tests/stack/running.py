@@ -30,6 +30,7 @@ class User:
     tenant: str
     user: str
     token: str
+    tools_token: str
     role: str
     password: str
 
@@ -42,6 +43,7 @@ class Stack:
     users: tuple[User, ...]
     postgres: Mapping[str, Any]  # host, port, dbname
     admin_dsn: str
+    issuer: Mapping[str, str]  # name, algorithm, key_file, audience, tools_audience
     directory: Path
     pid: int
 
@@ -105,6 +107,7 @@ def _ready(process: "subprocess.Popen[bytes]", directory: Path) -> Stack:
         users=tuple(User(**user) for user in ready["users"]),
         postgres=ready["postgres"],
         admin_dsn=ready["admin_dsn"],
+        issuer=ready["issuer"],
         directory=directory,
         pid=process.pid,
     )

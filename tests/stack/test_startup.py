@@ -73,6 +73,7 @@ def test_no_process_outlives_the_stack(number: signal.Signals) -> None:
         program = psutil.Process(stack.pid)
         processes = [program, *program.children(recursive=True)]
         assert any("postgres" in process.name() for process in processes)
+        assert any("chromadb_rust_bindings" in " ".join(process.cmdline()) for process in processes)
         program.send_signal(number)
         _, alive = psutil.wait_procs(processes, timeout=20)
         assert alive == []
@@ -114,6 +115,7 @@ def test_credentials_are_for_the_owner_only_and_the_database_listens_on_loopback
             "postgres",
             "users",
             "admin_dsn",
+            "issuer",
         }
         program = psutil.Process(stack.pid)
         listening = {

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # GPTCache reads a pickle from the current directory when it is imported: let that be ours.
     os.chdir(directory)
+    from assistant.chroma import ChromaError
     from assistant.postgres import PostgresError
     from assistant.serve import serve
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         signal.signal(number, _stop)
     try:
         serve(settings, directory=directory, port=options.port, postgres_port=options.postgres_port)
-    except (PostgresError, OSError) as error:
+    except (PostgresError, ChromaError, OSError) as error:
         print(f"assistant: {error}", file=sys.stderr)
         sys.exit(1)
 

@@ -60,6 +60,17 @@ def list_scope(identity: Identity, security: Security, owner: str | None) -> Sco
     return wanted if within else None
 
 
+def note_scope(identity: Identity, security: Security, *, tenant: str | None, user: str | None) -> Scope | None:
+    """Return which notes a tool reads, given what its caller named; a tenant alone is all its users. None: not allowed."""
+    if tenant in (None, identity.tenant):
+        wanted = Scope(identity.tenant, user or identity.user)
+    else:
+        wanted = Scope(tenant, user)
+    if security.tools_tenant_from_token and wanted != own(identity):
+        return None
+    return wanted
+
+
 def cache_space(identity: Identity, security: Security) -> PurePath:
     """Return the directory, relative to the caches', that holds the answers this request may be given again."""
     if not security.cache_per_tenant:

@@ -1,6 +1,7 @@
 """Turn HTTP requests into calls of the assistant's parts, and what they return or raise into JSON."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from assistant import access, agent_api, ingestion_api, inputs
 from assistant.access import Identity
@@ -33,6 +35,9 @@ class Services:
     assistant: Assistant
     agent: Agent
     ingestion: Ingestion
+    tools: ASGIApp
+    vectors: Sequence[BaseRoute]
+    running: Sequence[Callable[[], AbstractAsyncContextManager[None]]]  # each for as long as requests are answered
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,15 @@ def create_app(services: Services) -> Starlette:
 
         return handle
 
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for run in services.running:
+                await stack.enter_async_context(run())
+            yield
+
     return Starlette(
+        lifespan=lifespan,
         routes=[
             Route("/healthz", health, methods=["GET"]),
             Route("/v1/me", endpoint(me), methods=["GET"]),
@@ -72,6 +85,8 @@ def create_app(services: Services) -> Starlette:
             Route("/v1/chat", endpoint(chat), methods=["POST"]),
             *agent_api.routes(endpoint),
             *ingestion_api.routes(endpoint),
+            Route("/mcp", services.tools),
+            Mount("/chroma/api/v2", routes=list(services.vectors)),
         ],
         exception_handlers={
             HTTPException: _http_error,

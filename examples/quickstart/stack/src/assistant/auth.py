@@ -3,8 +3,9 @@
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jwt
 
@@ -35,11 +36,11 @@ def read_or_create_key(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def issue_token(account: Account, *, key: bytes, tokens: Tokens) -> str:
+def issue_token(account: Account, *, key: bytes, tokens: Tokens, audience: str) -> str:
     now = int(time.time())
     claims = {
         "iss": tokens.issuer,
-        "aud": tokens.audience,
+        "aud": audience,
         "sub": account.user,
         "tenant": account.tenant,
         "iat": now,
@@ -48,17 +49,33 @@ def issue_token(account: Account, *, key: bytes, tokens: Tokens) -> str:
     return jwt.encode(claims, key, algorithm=ALGORITHM)
 
 
+def bearer(headers: Mapping[str, str]) -> str:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("a bearer token is needed")
+    return token.strip()
+
+
 class Authenticator:
     """Knows the key and the accounts; asked once for each request."""
 
-    def __init__(self, *, key: bytes, tokens: Tokens, accounts: frozenset[Account], tenant_from_token: bool) -> None:
+    def __init__(
+        self,
+        *,
+        key: bytes,
+        issuer: str,
+        audiences: Sequence[str],
+        accounts: frozenset[Account],
+        tenant_from_token: bool = True,
+    ) -> None:
         self._key = key
-        self._tokens = tokens
+        self._issuer = issuer
+        self._audiences = tuple(audiences)
         self._accounts = accounts
         self._tenant_from_token = tenant_from_token
 
     def identify(self, headers: Mapping[str, str]) -> Identity:
-        identity = self._from_token(headers)
+        identity = self.from_token(headers)
         if self._tenant_from_token:
             return identity
         # The gateway in front of us has checked the caller and says whom a request is for.
@@ -67,21 +84,22 @@ class Authenticator:
             _name(headers.get("x-user", identity.user)),
         )
 
-    def _from_token(self, headers: Mapping[str, str]) -> Identity:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("a bearer token is needed")
+    def from_token(self, headers: Mapping[str, str]) -> Identity:
+        token = bearer(headers)
         try:
             claims = jwt.decode(
-                token.strip(),
+                token,
                 self._key,
                 algorithms=[ALGORITHM],
-                issuer=self._tokens.issuer,
-                audience=self._tokens.audience,
+                issuer=self._issuer,
+                audience=self._audiences,
                 options={"require": ["exp", "iat", "iss", "aud", "sub", "tenant"]},
             )
         except jwt.PyJWTError as error:
             raise Unauthenticated("the token is not valid") from error
+        return self.known(claims)
+
+    def known(self, claims: Mapping[str, Any]) -> Identity:
         account = Account(str(claims["tenant"]), str(claims["sub"]))
         if account not in self._accounts:
             raise Forbidden("no such account")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-NAME = re.compile(r"[a-z][a-z0-9]{0,23}")
+NAME = re.compile(r"[a-z][a-z0-9]{2,23}")
 
 
 class ConfigError(Exception):
@@ -34,6 +34,13 @@ class Security:
     notes_by_user: bool
     note_owner_check: bool
     ingest_queue_per_tenant: bool
+    tools_token_verified: bool
+    tools_exchange_token: bool
+    tools_tenant_from_token: bool
+    tools_session_bound: bool
+    tools_replies_per_session: bool
+    vectors_database_checked: bool
+    vectors_collection_per_user: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +64,7 @@ class MemorySettings:
 class Tokens:
     issuer: str
     audience: str
+    tools_audience: str
     lifetime_seconds: int
 
 
@@ -68,6 +76,7 @@ class Limits:
     page: int
     batch: int
     search: int
+    vectors_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,9 +151,9 @@ def _accounts(section: Mapping[str, Any]) -> tuple[Account, ...]:
         if not isinstance(users, list) or not users:
             raise ConfigError(f"accounts.{tenant} must be a list of user names")
         for user in users:
-            # Names become database roles and directory names.
+            # Names become database roles, directory names, and Chroma's tenants and databases.
             if not (NAME.fullmatch(tenant) and isinstance(user, str) and NAME.fullmatch(user)):
-                raise ConfigError(f"accounts.{tenant}: names are lower-case letters and digits, not {user!r}")
+                raise ConfigError(f"accounts.{tenant}: names are 3 to 24 lower-case letters and digits, not {user!r}")
             accounts.append(Account(tenant, user))
     if not accounts:
         raise ConfigError("section [accounts] is empty")

@@ -1,4 +1,4 @@
-"""Keep documents in PostgreSQL and find them again: by id, page by page, and by meaning."""
+"""Keep documents, or the tools' notes, in PostgreSQL and find them again: by id, page by page, and by meaning."""
 
 import base64
 import binascii
@@ -72,13 +72,14 @@ class Page:
 class Documents:
     """Every read takes the scope that it stays within."""
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(self, pool: ConnectionPool, *, table: str = "documents") -> None:
         self._pool = pool
+        self._table = sql.Identifier(table)
 
     def add(self, identity: Identity, *, title: str, body: str, embedding: Vector) -> uuid.UUID:
-        insert = (
-            "INSERT INTO documents (tenant, owner, title, body, embedding) VALUES (%s, %s, %s, %s, %s) RETURNING id"
-        )
+        insert = sql.SQL(
+            "INSERT INTO {} (tenant, owner, title, body, embedding) VALUES (%s, %s, %s, %s, %s) RETURNING id"
+        ).format(self._table)
         with self._pool.connection() as connection, connection.cursor(row_factory=scalar_row) as cursor:
             cursor.execute(insert, (identity.tenant, identity.user, title, body, _literal(embedding)))
             return cast("uuid.UUID", cursor.fetchone())
@@ -100,7 +101,7 @@ class Documents:
     def batch(self, scope: Scope, ids: Sequence[uuid.UUID]) -> list[Document]:
         """Return those of `ids` that exist within the scope, in the order asked for."""
         where, parameters = _within(scope)
-        query = sql.SQL("SELECT id, title, body FROM documents WHERE id = ANY(%s) AND {}").format(where)
+        query = sql.SQL("SELECT id, title, body FROM {} WHERE id = ANY(%s) AND {}").format(self._table, where)
         with self._pool.connection() as connection, connection.cursor(row_factory=class_row(Document)) as cursor:
             found = {document.id: document for document in cursor.execute(query, [list(ids), *parameters])}
         return [found[document_id] for document_id in dict.fromkeys(ids) if document_id in found]
@@ -112,8 +113,8 @@ class Documents:
             where = sql.SQL("{} AND (created_at, id) < (%s, %s)").format(where)
             parameters = [*parameters, after.created_at, after.id]
         query = sql.SQL(
-            "SELECT id, title, body, created_at FROM documents WHERE {} ORDER BY created_at DESC, id DESC LIMIT %s"
-        ).format(where)
+            "SELECT id, title, body, created_at FROM {} WHERE {} ORDER BY created_at DESC, id DESC LIMIT %s"
+        ).format(self._table, where)
         with self._pool.connection() as connection, connection.cursor(row_factory=class_row(_Listed)) as cursor:
             rows = cursor.execute(query, [*parameters, limit + 1]).fetchall()
         shown = rows[:limit]
@@ -132,16 +133,16 @@ class Documents:
         if shared:
             where = sql.SQL("({} OR tenant IS NULL)").format(where)
         query = sql.SQL(
-            "SELECT id, title, body, 1 - (embedding <=> %s::vector) AS score FROM documents"
+            "SELECT id, title, body, 1 - (embedding <=> %s::vector) AS score FROM {}"
             " WHERE embedding IS NOT NULL AND {} ORDER BY score DESC, id LIMIT %s"
-        ).format(where)
+        ).format(self._table, where)
         with self._pool.connection() as connection, connection.cursor(row_factory=class_row(Match)) as cursor:
             return cursor.execute(query, [_literal(embedding), *parameters, limit]).fetchall()
 
     def delete(self, identity: Identity, document_id: uuid.UUID) -> bool:
         """Delete a document of one's own; False where there is none."""
         where, parameters = _within(Scope(identity.tenant, identity.user))
-        delete = sql.SQL("DELETE FROM documents WHERE id = %s AND {}").format(where)
+        delete = sql.SQL("DELETE FROM {} WHERE id = %s AND {}").format(self._table, where)
         with self._pool.connection() as connection:
             return connection.execute(delete, [document_id, *parameters]).rowcount == 1
 

@@ -48,7 +48,10 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def new_document(body: bytes, limits: Limits) -> tuple[str, str]:
-    fields = _object(body)
+    return titled(_object(body), limits)
+
+
+def titled(fields: Mapping[str, Any], limits: Limits) -> tuple[str, str]:
     title = _text(fields, "title")
     if len(title) > limits.title_characters:
         raise BadRequest(f"title is longer than {limits.title_characters} characters")
@@ -135,7 +138,7 @@ def _object(body: bytes) -> dict[str, Any]:
     return fields
 
 
-def _text(fields: dict[str, Any], name: str) -> str:
+def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value.strip():
         raise BadRequest(f"{name} must be a text that is not empty")

@@ -1,29 +1,27 @@
 """Run the PostgreSQL server that the package pgserver brings, on 127.0.0.1, for as long as a block."""
 
 import contextlib
-import ctypes
 import importlib.util
 import os
 import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-HOST = "127.0.0.1"
+from assistant import child
+from assistant.child import HOST, free_port
+
 DATABASE = "postgres"
 START_SECONDS = 30.0
-STOP_SECONDS = 10.0
 # A demo starts from nothing and its data need not outlive a power cut.
 SERVER_SETTINGS = {
     "listen_addresses": HOST,
@@ -155,7 +153,7 @@ def _initialise(installation: _Installation, password: str) -> None:
 def _start(installation: _Installation, password: str, *, wanted: int) -> tuple["subprocess.Popen[bytes]", int]:
     # Another program may take the port between our look and the server's bind: look again.
     for _ in range(3):
-        port = wanted or _free_port()
+        port = wanted or free_port()
         process = _spawn(installation, port)
         try:
             _wait(process, port, password)
@@ -187,23 +185,10 @@ def _spawn(installation: _Installation, port: int) -> "subprocess.Popen[bytes]":
             cwd=installation.home,
             env=_environment(),
             start_new_session=True,  # Ctrl-C is for us; we stop the server when its last client is gone
-            preexec_fn=_stop_with(os.getpid()),
+            preexec_fn=child.stop_with(os.getpid(), signal.SIGINT),
             **installation.run_as(),
         )  # type: ignore[call-overload]
         return process
-
-
-def _stop_with(parent: int) -> Callable[[], None]:
-    """Have the kernel stop the server when this process dies, even by SIGKILL (prctl(2), PR_SET_PDEATHSIG)."""
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    set_parent_death_signal = 1
-
-    def arrange() -> None:
-        prctl(set_parent_death_signal, int(signal.SIGINT), 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return arrange
 
 
 def _wait(process: "subprocess.Popen[bytes]", port: int, password: str) -> None:
@@ -217,22 +202,8 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, password: str) -> None:
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is not None:
-        return
-    process.send_signal(signal.SIGINT)  # "fast": disconnect the clients, write what is to be written
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        print("the database server does not stop; killing it", file=sys.stderr)
-        process.kill()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    # "fast": disconnect the clients, write what is to be written
+    child.stop(process, signal.SIGINT, name="the database server")
 
 
 def _environment() -> dict[str, str]:

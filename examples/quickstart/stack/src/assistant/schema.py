@@ -50,13 +50,17 @@ ALTER TABLE notes ALTER COLUMN vector SET STORAGE PLAIN;
 CREATE INDEX notes_by_word ON notes USING gin (to_tsvector('simple', payload->>'text_lemmatized'));
 CREATE INDEX notes_by_user ON notes ((payload->>'user_id'));
 
+-- What the tools keep for a user. Members have no right to it.
+CREATE TABLE tool_notes (LIKE documents INCLUDING ALL);
+
 ALTER TABLE members OWNER TO assistant_owner;
 ALTER TABLE documents OWNER TO assistant_owner;
 ALTER TABLE notes OWNER TO assistant_owner;
+ALTER TABLE tool_notes OWNER TO assistant_owner;
 
 GRANT SELECT ON members TO member;
 GRANT SELECT, INSERT, DELETE ON documents TO member, app;
-GRANT SELECT, INSERT, DELETE ON notes TO app;
+GRANT SELECT, INSERT, DELETE ON notes, tool_notes TO app;
 
 ALTER TABLE members ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_line ON members FOR SELECT TO member USING (role = current_user);

@@ -17,20 +17,26 @@ from psycopg_pool import ConnectionPool
 from assistant.agent import load_libraries, running_agent
 from assistant.answering import Assistant
 from assistant.app import Services, create_app
-from assistant.auth import Authenticator, issue_token, read_or_create_key
+from assistant.auth import ALGORITHM, Authenticator, issue_token, read_or_create_key
 from assistant.cache import SemanticCache
+from assistant.chroma import Chroma, running_chroma
 from assistant.config import Account, Settings
 from assistant.documents import Documents
 from assistant.embedding import Embedder
 from assistant.ingestion import running_ingestion
 from assistant.postgres import DATABASE, HOST, Postgres, running_postgres
 from assistant.schema import APP_ROLE, create_schema
+from assistant.tools import NoteTools, create_tools_server
+from assistant.tools_auth import ToolsAuthenticator
+from assistant.tools_endpoint import ToolsEndpoint
+from assistant.vectors import VectorGateway, all_databases
 
 
 def serve(settings: Settings, *, directory: Path, port: int, postgres_port: int) -> None:
     """Run until SIGTERM or SIGINT, which the caller turns into an exception."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listening(port))
+        chroma = stack.enter_context(running_chroma(directory))
         # The database starts in processes of its own: time to import what takes long.
         loading = stack.enter_context(ThreadPoolExecutor(1)).submit(load_libraries, directory)
         postgres = stack.enter_context(running_postgres(directory, port=postgres_port))
@@ -39,15 +45,17 @@ def serve(settings: Settings, *, directory: Path, port: int, postgres_port: int)
         with psycopg.connect(postgres.admin_dsn) as admin:
             create_schema(admin, app_password=app_password, member_passwords=passwords, security=settings.security)
         pool = stack.enter_context(_pool(postgres, app_password))
-        key = read_or_create_key(directory / "token.key")
+        key_file = directory / "token.key"
+        key = read_or_create_key(key_file)
+        chroma.create(all_databases(settings.accounts, settings.security))
         loading.result()
-        services = stack.enter_context(_services(settings, pool=pool, key=key, directory=directory))
+        services = stack.enter_context(_services(settings, pool=pool, chroma=chroma, key=key, directory=directory))
         server = uvicorn.Server(
             uvicorn.Config(
                 create_app(services),
                 access_log=False,
                 log_level="warning",
-                lifespan="off",
+                lifespan="on",
                 timeout_graceful_shutdown=5,
             )
         )
@@ -58,16 +66,17 @@ def serve(settings: Settings, *, directory: Path, port: int, postgres_port: int)
         # ignores exceptions, as in the callback of a weak reference, and then nothing would ever stop us.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.handle_exit)
-        ready = describe(settings, url=url, postgres=postgres, passwords=passwords, key=key)
+        ready = describe(settings, url=url, postgres=postgres, passwords=passwords, key_file=key_file)
         stack.enter_context(_announced(directory / "ready.json", ready))
         print(f"listening on {url}", flush=True)
         server.run(sockets=[listener])
 
 
 def describe(
-    settings: Settings, *, url: str, postgres: Postgres, passwords: Mapping[Account, str], key: bytes
+    settings: Settings, *, url: str, postgres: Postgres, passwords: Mapping[Account, str], key_file: Path
 ) -> dict[str, object]:
     """Return what a user of this machine needs to connect, credentials included."""
+    tokens, key = settings.tokens, key_file.read_bytes()
     return {
         "url": url,
         "postgres": {"host": HOST, "port": postgres.port, "dbname": DATABASE},
@@ -75,39 +84,71 @@ def describe(
             {
                 "tenant": account.tenant,
                 "user": account.user,
-                "token": issue_token(account, key=key, tokens=settings.tokens),
+                "token": issue_token(account, key=key, tokens=tokens, audience=tokens.audience),
+                "tools_token": issue_token(account, key=key, tokens=tokens, audience=tokens.tools_audience),
                 "role": account.role,
                 "password": password,
             }
             for account, password in passwords.items()
         ],
         "admin_dsn": postgres.admin_dsn,
+        # For whoever may issue tokens of his own.
+        "issuer": {
+            "name": tokens.issuer,
+            "algorithm": ALGORITHM,
+            "key_file": str(key_file),
+            "audience": tokens.audience,
+            "tools_audience": tokens.tools_audience,
+        },
     }
 
 
 @contextlib.contextmanager
-def _services(settings: Settings, *, pool: ConnectionPool, key: bytes, directory: Path) -> Iterator[Services]:
+def _services(
+    settings: Settings, *, pool: ConnectionPool, chroma: Chroma, key: bytes, directory: Path
+) -> Iterator[Services]:
     embedder = Embedder()
     documents = Documents(pool)
     cache = SemanticCache(directory / "cache", embedder=embedder, settings=settings.cache)
+    security, limits = settings.security, settings.limits
+    authenticator, tools_authenticator = _authenticators(settings, key)
+    notes = NoteTools(notes=Documents(pool, table="tool_notes"), embedder=embedder, security=security, limits=limits)
+    tools = ToolsEndpoint(
+        create_tools_server(notes), authenticator=tools_authenticator, security=security, limits=limits
+    )
+    vectors = VectorGateway(chroma, authenticator=authenticator, security=security, limits=limits)
     with (
         running_agent(settings, pool=pool, embedder=embedder) as agent,
-        running_ingestion(documents=documents, embedder=embedder, security=settings.security) as ingestion,
+        running_ingestion(documents=documents, embedder=embedder, security=security) as ingestion,
     ):
         yield Services(
             settings=settings,
-            authenticator=Authenticator(
-                key=key,
-                tokens=settings.tokens,
-                accounts=frozenset(settings.accounts),
-                tenant_from_token=settings.security.tenant_from_token,
-            ),
+            authenticator=authenticator,
             documents=documents,
             embedder=embedder,
             assistant=Assistant(documents=documents, embedder=embedder, cache=cache, retrieval=settings.retrieval),
             agent=agent,
             ingestion=ingestion,
+            tools=tools,
+            vectors=vectors.routes(),
+            running=(tools.running, vectors.running),
         )
+
+
+def _authenticators(settings: Settings, key: bytes) -> tuple[Authenticator, ToolsAuthenticator]:
+    """Return the check of the API and that of the tools."""
+    tokens, security, accounts = settings.tokens, settings.security, frozenset(settings.accounts)
+    # Where the tools pass their callers' tokens on, the API takes tokens that were issued for the tools.
+    passed_on = () if security.tools_exchange_token else (tokens.tools_audience,)
+    api = Authenticator(
+        key=key,
+        issuer=tokens.issuer,
+        audiences=(tokens.audience, *passed_on),
+        accounts=accounts,
+        tenant_from_token=security.tenant_from_token,
+    )
+    own = Authenticator(key=key, issuer=tokens.issuer, audiences=(tokens.tools_audience,), accounts=accounts)
+    return api, ToolsAuthenticator(own=own, documents_api=api, security=security)
 
 
 def _pool(postgres: Postgres, password: str) -> ConnectionPool:

@@ -1,0 +1,113 @@
+"""Turn HTTP requests into calls of the tools: who asks, in which session, and which reply is whose."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.mcpserver import MCPServer
+from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
+from mcp_types import UNSUPPORTED_PROTOCOL_VERSION
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from assistant.access import Identity
+from assistant.config import Limits, Security
+from assistant.tools_auth import ToolsAuthenticator
+
+SESSIONS = 10_000
+
+
+class Replies:
+    """The calls under way, each with the place where its reply is awaited."""
+
+    def __init__(self, *, per_session: bool) -> None:
+        self._per_session = per_session
+        self._awaited: dict[tuple[str | None, str], asyncio.Future[HandlerResult]] = {}
+
+    async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Run a call and return the reply that arrives where it is awaited."""
+        if ctx.method != "tools/call" or ctx.request is None:
+            return await call_next(ctx)
+        session = ctx.request.headers.get(MCP_SESSION_ID_HEADER) if self._per_session else None
+        key = (session, str(ctx.request_id))
+        place = self._awaited.setdefault(key, asyncio.get_running_loop().create_future())
+        try:
+            reply = await call_next(ctx)
+        finally:
+            if self._awaited.get(key) is place:
+                del self._awaited[key]
+        if not place.done():
+            place.set_result(reply)
+        return place.result()
+
+
+class ToolsEndpoint:
+    """The ASGI application at /mcp: sessions by the SDK's streamable HTTP, each reply one JSON body."""
+
+    def __init__(
+        self, server: MCPServer, *, authenticator: ToolsAuthenticator, security: Security, limits: Limits
+    ) -> None:
+        server.middleware.append(Replies(per_session=security.tools_replies_per_session))
+        # Called for the session manager that comes of it: we have an application of our own.
+        server.streamable_http_app(json_response=True, max_request_body_size=limits.body_bytes, max_sessions=SESSIONS)
+        self._sessions = server.session_manager
+        self._authenticator = authenticator
+        self._bound = security.tools_session_bound
+        self._speakers: dict[str, Identity] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with self._sessions.run():
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        identity = self._authenticator.identify(headers)
+        refusal = _refusal(scope["method"], headers)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        session = headers.get(MCP_SESSION_ID_HEADER)
+        if self._bound:
+            scope["user"] = _user(identity)  # the SDK lets nobody but a session's first user into it
+        elif session is not None:
+            identity = self._speakers.get(session, identity)
+        scope.setdefault("state", {})["identity"] = identity
+
+        async def remember(message: Message) -> None:
+            if message["type"] == "http.response.start" and session is None and not self._bound:
+                self._remember(Headers(raw=message["headers"]).get(MCP_SESSION_ID_HEADER), identity)
+            await send(message)
+
+        await self._sessions.handle_request(scope, receive, remember)
+
+    def _remember(self, session: str | None, identity: Identity) -> None:
+        if session is None:
+            return
+        if len(self._speakers) >= SESSIONS:
+            del self._speakers[next(iter(self._speakers))]
+        self._speakers[session] = identity
+
+
+def _refusal(method: str, headers: Headers) -> JSONResponse | None:
+    """Refuse what has no session: versions of the protocol without them, and the stream of a server that never speaks first."""
+    version = headers.get("mcp-protocol-version")
+    if version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS:
+        data = {"supported": list(HANDSHAKE_PROTOCOL_VERSIONS), "requested": version}
+        error = {"code": UNSUPPORTED_PROTOCOL_VERSION, "message": "Unsupported protocol version", "data": data}
+        return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status_code=400)
+    if method not in ("POST", "DELETE"):
+        return JSONResponse({"error": "Method Not Allowed"}, status_code=405, headers={"Allow": "POST, DELETE"})
+    return None
+
+
+def _user(identity: Identity) -> AuthenticatedUser:
+    return AuthenticatedUser(
+        AccessToken(token="", client_id=identity.tenant, subject=identity.user, scopes=[])  # noqa: S106 - not needed again
+    )

@@ -1,4 +1,4 @@
-"""Nothing starts a program or opens a connection: the model, the cache, an agent's memory, the notes, the queue."""
+"""Nothing starts a program or opens a connection: the model, the cache, the tools, an agent's memory, the notes, the queue."""
 
 import os
 import subprocess
@@ -48,6 +48,21 @@ for number in range(40):  # past the point where entries are evicted and the ind
     cache.put(space, f"question {uuid.uuid4()}", Answer("other", ()))
 cache.forget(key)
 assert cache.get(space, "What is the reference for the copper kettle festival?") is None
+print("done")
+"""
+
+TOOLS = """
+import asyncio
+from pathlib import Path
+
+import assistant.serve  # all that the service imports
+from assistant.config import load_settings
+from assistant.embedding import Embedder
+from assistant.tools import NoteTools, create_tools_server
+
+settings = load_settings(Path(sys.argv[1]))
+tools = NoteTools(notes=None, embedder=Embedder(), security=settings.security, limits=settings.limits)
+assert len(asyncio.run(create_tools_server(tools).list_tools())) == 6
 print("done")
 """
 
@@ -124,6 +139,13 @@ def test_the_cache_path_spawns_nothing_and_connects_to_nothing(tmp_path: Path) -
 
 
 @needs_machine
+def test_loading_and_listing_the_tools_spawns_nothing_and_connects_to_nothing(tmp_path: Path) -> None:
+    done = run(TOOLS, tmp_path, str(STACK / "hardened.toml"))
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+@needs_machine
 def test_memory_notes_and_queue_spawn_nothing_and_connect_to_the_database_only(tmp_path: Path) -> None:
     with running_stack() as stack:
         done = run(AGENT, tmp_path, str(tmp_path), str(STACK / "hardened.toml"), stack.admin_dsn)
@@ -132,7 +154,7 @@ def test_memory_notes_and_queue_spawn_nothing_and_connect_to_the_database_only(t
     assert [path.name for path in tmp_path.rglob("*")] == ["mem0", "config.json"]
 
 
-@pytest.mark.parametrize("script", [CACHE, AGENT])
+@pytest.mark.parametrize("script", [CACHE, TOOLS, AGENT])
 def test_the_ban_is_in_force(tmp_path: Path, script: str) -> None:
     done = run(script, tmp_path, "--provoke")
     assert done.returncode == 9

@@ -118,13 +118,14 @@ def test_credentials_are_for_the_owner_only_and_the_database_listens_on_loopback
             "issuer",
         }
         program = psutil.Process(stack.pid)
-        listening = {
-            connection.laddr.ip
+        connections = [
+            connection
             for process in [program, *program.children(recursive=True)]
             for connection in process.net_connections()
-            if connection.status == psutil.CONN_LISTEN
-        }
+        ]
+        listening = {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
         assert listening == {"127.0.0.1"}
+        assert {each.raddr.ip for each in connections if each.raddr} <= {"127.0.0.1"}
         with pytest.raises(psycopg.OperationalError, match="password"):
             psycopg.connect(user="acme_alice", password="wrong", **stack.postgres)
 

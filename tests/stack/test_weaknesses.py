@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from tests.stack.running import Stack, running_stack
+from tests.stack.tool_exposures import tool_exposures
 
 OWNER = ("acme", "alice")
 ASKERS = {"same": ("acme", "amir"), "other": ("globex", "bob")}
@@ -104,6 +105,7 @@ def by_sql(stack: Stack, who: tuple[str, str]) -> str:
 def test_a_setting_switched_off_alone_exposes_exactly_what_it_guards(switch: str) -> None:
     with running_stack(set={f"security.{switch}": False}) as stack:
         assert exposures(stack) == EXPECTED[switch]
+        assert tool_exposures(stack) == set()
 
 
 def test_the_hardened_build_exposes_nothing() -> None:

@@ -61,11 +61,12 @@ def list_scope(identity: Identity, security: Security, owner: str | None) -> Sco
 
 
 def note_scope(identity: Identity, security: Security, *, tenant: str | None, user: str | None) -> Scope | None:
-    """Return which notes a tool reads, given what its caller named; a tenant alone is all its users. None: not allowed."""
-    if tenant in (None, identity.tenant):
-        wanted = Scope(identity.tenant, user or identity.user)
-    else:
-        wanted = Scope(tenant, user)
+    """Return the notes that a tool reads where its caller names whose; another tenant alone is all its users.
+
+    None: not allowed.
+    """
+    at_home = tenant in (None, identity.tenant)
+    wanted = Scope(identity.tenant, user or identity.user) if at_home else Scope(tenant, user)
     if security.tools_tenant_from_token and wanted != own(identity):
         return None
     return wanted

@@ -1,4 +1,4 @@
-"""What the servers that run as our child processes have in common: a free port, and an end that is no later than ours."""
+"""What servers that run as our child processes have in common: a free port, and an end no later than ours."""
 
 import contextlib
 import ctypes

@@ -19,12 +19,13 @@ from assistant.answering import Assistant
 from assistant.app import Services, create_app
 from assistant.auth import ALGORITHM, Authenticator, issue_token, read_or_create_key
 from assistant.cache import SemanticCache
+from assistant.child import HOST
 from assistant.chroma import Chroma, running_chroma
 from assistant.config import Account, Settings
 from assistant.documents import Documents
 from assistant.embedding import Embedder
 from assistant.ingestion import running_ingestion
-from assistant.postgres import DATABASE, HOST, Postgres, running_postgres
+from assistant.postgres import DATABASE, Postgres, running_postgres
 from assistant.schema import APP_ROLE, create_schema
 from assistant.tools import NoteTools, create_tools_server
 from assistant.tools_auth import ToolsAuthenticator

@@ -1,6 +1,5 @@
 """Turn a user's calls into notes kept, found and deleted: the tools that an agent is given, by the MCP SDK."""
 
-import uuid
 from collections.abc import Sequence
 
 from mcp.server.mcpserver import Context, MCPServer

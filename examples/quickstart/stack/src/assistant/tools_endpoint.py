@@ -21,30 +21,27 @@ from assistant.config import Limits, Security
 from assistant.tools_auth import ToolsAuthenticator
 
 SESSIONS = 10_000
+TOGETHER_SECONDS = 0.01  # replies that are ready within this time leave together
 
 
-class Replies:
-    """The calls under way, each with the place where its reply is awaited."""
+class SharedReplies:
+    """The replies of all sessions in one place, each under the id of its request, until it is their turn to leave."""
 
-    def __init__(self, *, per_session: bool) -> None:
-        self._per_session = per_session
-        self._awaited: dict[tuple[str | None, str], asyncio.Future[HandlerResult]] = {}
+    def __init__(self) -> None:
+        self._ready: dict[str, list[HandlerResult]] = {}
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Run a call and return the reply that arrives where it is awaited."""
-        if ctx.method != "tools/call" or ctx.request is None:
+        if ctx.method != "tools/call":
             return await call_next(ctx)
-        session = ctx.request.headers.get(MCP_SESSION_ID_HEADER) if self._per_session else None
-        key = (session, str(ctx.request_id))
-        place = self._awaited.setdefault(key, asyncio.get_running_loop().create_future())
+        key = str(ctx.request_id)
+        self._ready.setdefault(key, []).append(await call_next(ctx))
         try:
-            reply = await call_next(ctx)
+            await asyncio.sleep(TOGETHER_SECONDS)
         finally:
-            if self._awaited.get(key) is place:
-                del self._awaited[key]
-        if not place.done():
-            place.set_result(reply)
-        return place.result()
+            reply = self._ready[key].pop()
+            if not self._ready[key]:
+                del self._ready[key]
+        return reply
 
 
 class ToolsEndpoint:
@@ -53,7 +50,8 @@ class ToolsEndpoint:
     def __init__(
         self, server: MCPServer, *, authenticator: ToolsAuthenticator, security: Security, limits: Limits
     ) -> None:
-        server.middleware.append(Replies(per_session=security.tools_replies_per_session))
+        if not security.tools_replies_per_session:
+            server.middleware.append(SharedReplies())  # else each session's replies are the SDK's business
         # Called for the session manager that comes of it: we have an application of our own.
         server.streamable_http_app(json_response=True, max_request_body_size=limits.body_bytes, max_sessions=SESSIONS)
         self._sessions = server.session_manager
@@ -96,7 +94,7 @@ class ToolsEndpoint:
 
 
 def _refusal(method: str, headers: Headers) -> JSONResponse | None:
-    """Refuse what has no session: versions of the protocol without them, and the stream of a server that never speaks first."""
+    """Refuse versions of the protocol without sessions, and the stream of a server that never speaks first."""
     version = headers.get("mcp-protocol-version")
     if version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS:
         data = {"supported": list(HANDSHAKE_PROTOCOL_VERSIONS), "requested": version}
@@ -108,6 +106,4 @@ def _refusal(method: str, headers: Headers) -> JSONResponse | None:
 
 
 def _user(identity: Identity) -> AuthenticatedUser:
-    return AuthenticatedUser(
-        AccessToken(token="", client_id=identity.tenant, subject=identity.user, scopes=[])  # noqa: S106 - not needed again
-    )
+    return AuthenticatedUser(AccessToken(token="", client_id=identity.tenant, subject=identity.user, scopes=[]))

@@ -109,14 +109,21 @@ def running(build: str) -> Iterator[dict[str, Any]]:
 
 def write_secrets(ready: dict[str, Any], folder: Path) -> None:
     """Lay the users' credentials out as Kubernetes would mount them: DIR/<Secret>/<key>."""
-    by_token = ("api", "assistant", "cache", "memory", "threads", "notes", "ingestion")
-    for surface, field in (*((name, "token") for name in by_token), ("vectors", "password")):
-        secret = folder / f"sectum-surface-{surface}-{field}s"
-        secret.mkdir(parents=True, exist_ok=True, mode=0o700)
+    by_token = ("api", "chroma", "assistant", "cache", "memory", "threads", "notes", "ingestion")
+    fields = {f"{surface}-tokens": "token" for surface in by_token}
+    fields |= {"vectors-passwords": "password", "tools-tokens": "tools_token"}
+    for name, field in fields.items():
         for user in ready["users"]:
-            path = secret / f"{user['tenant']}.{user['user']}"
-            path.touch(mode=0o600)
-            path.write_text(user[field])
+            write_secret(folder / f"sectum-surface-{name}" / f"{user['tenant']}.{user['user']}", user[field].encode())
+    # What the issuer signs with: tokens that must be refused are made with it.
+    write_secret(folder / "sectum-surface-tools-issuer" / "signing.key", Path(ready["issuer"]["key_file"]).read_bytes())
+
+
+def write_secret(path: Path, value: bytes) -> None:
+    """A file that its owner alone can read."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)
+    path.write_bytes(value)
 
 
 def sectum(*arguments: object, quiet: bool = False) -> int:

@@ -113,13 +113,16 @@ def prepare(folder: Path, stack: Stack, *, change: Change = leave_alone) -> Quic
         for adapter in surface["adapter"].values():
             if "origin" in adapter:
                 adapter["origin"] = stack.url
+            elif "url" in adapter:
+                adapter["url"] = f"{stack.url}/mcp"
             else:
                 adapter.update(host=stack.postgres["host"], port=stack.postgres["port"])
     change(scenario)
     quick = Quick(stack, folder)
     folder.mkdir(parents=True, exist_ok=True)
     quick.file.write_text(yaml.safe_dump(scenario, sort_keys=False))
-    demo().write_secrets({"users": [dataclasses.asdict(user) for user in stack.users]}, quick.secrets)
+    users = [dataclasses.asdict(user) for user in stack.users]
+    demo().write_secrets({"users": users, "issuer": stack.issuer}, quick.secrets)
     for name, data in _keys().items():
         path = quick.secrets / name
         path.parent.mkdir(mode=0o700, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A thousand distinct trials against the hardened stack, between all users of all tenants: no finding."""
+"""Three thousand distinct trials against the hardened stack, between all users of all tenants: no finding."""
 
 import itertools
 from collections import Counter
@@ -10,6 +10,10 @@ from tests.quickstart.quick import all_four_tenants, prepare
 from tests.stack.running import running_stack
 
 MARKERS_PER_USER = 7
+SURFACES = {
+    *("api", "vectors", "chroma", "tools", "assistant", "cache"),
+    *("memory", "threads", "notes", "ingestion"),
+}
 BUDGET = {"requests": 50_000, "writes": 5_000, "tokens": 10_000_000, "minutes": 30}
 
 
@@ -34,11 +38,11 @@ def test_nothing_is_found_and_the_run_passes(result: dict[str, Any]) -> None:
     assert not result["cancelled"]
 
 
-def test_the_trials_are_a_thousand_distinct_ones_and_a_hundred_on_each_surface(result: dict[str, Any]) -> None:
+def test_the_trials_are_three_thousand_distinct_ones_and_a_hundred_on_each_surface(result: dict[str, Any]) -> None:
     slots = {row["slot"]: row["surface"] for row in result["rows"]}
-    assert len(slots) == len(result["rows"]) >= 1000
+    assert len(slots) == len(result["rows"]) >= 3000
     each = Counter(slots.values())
-    assert set(each) == {"api", "vectors", "assistant", "cache"}
+    assert set(each) == SURFACES
     assert min(each.values()) >= 100
     # Distinct in what is asked, too, and not by their name alone.
     parts = ("surface", "attack", "phrasing", "marker")
@@ -56,7 +60,7 @@ def test_every_user_asks_for_every_others_on_every_surface(result: dict[str, Any
     people = {who(row["asker"]) for row in result["rows"]}
     assert len(people) == 8
     pairs = set(itertools.permutations(people, 2))
-    for surface in ("api", "vectors", "assistant", "cache"):
+    for surface in SURFACES:
         tried = {(who(row["asker"]), who(row["owner"])) for row in result["rows"] if row["surface"] == surface}
         assert tried == pairs, surface
 
@@ -64,7 +68,8 @@ def test_every_user_asks_for_every_others_on_every_surface(result: dict[str, Any
 def test_the_owner_saw_the_marker_before_and_after_and_nobody_else_did(result: dict[str, Any]) -> None:
     for row in result["rows"]:
         arms = {arm["arm"]: arm for arm in row["arms"]}
-        assert set(arms) == {"owner-before", "foreign", "decoy", "owner-after"}
+        before = {"baseline"} if row["attack"] == "corpus-poisoning" else set()
+        assert set(arms) == {"owner-before", "foreign", "decoy", "owner-after"} | before
         seen = {name: {each["marker"] for each in arm["seen"]} for name, arm in arms.items()}
         assert row["marker"] in seen["owner-before"] & seen["owner-after"], row["slot"]
         assert row["marker"] not in seen["foreign"] | seen["decoy"], row["slot"]

@@ -60,6 +60,10 @@ class Running:
         return sum(1 for _ in (self.out / "work" / (self.id or "none")).glob(pattern))
 
 
+SURFACES, PLANTED = 10, 180
+"""Of the quickstart's scenario: its surfaces, and the documents that a run plants."""
+
+
 def manifest_stored(run: Running) -> bool:
     return run.id is not None
 
@@ -81,11 +85,11 @@ def receipts(run: Running, *, count: int) -> bool:
 
 
 def probing(run: Running) -> bool:
-    return run.files("probe/*/1/*") > 0
+    return run.files("sealed/*/1/receipt-*") >= PLANTED
 
 
 def concluded(run: Running) -> bool:
-    return run.files("probe/*/1/*") > 4  # a start of each surface, and a first result
+    return run.files("probe/*/1/*") > SURFACES  # a start of each surface, and a first result
 
 
 def being_removed(run: Running, *, left: int) -> bool:
@@ -149,7 +153,10 @@ def documents(stack: Stack) -> list[tuple[object, ...]]:
 
 
 def everything(stack: Stack) -> dict[str, int]:
-    """Rows by table: of the database, and of the answer caches' own."""
+    """Rows by table: of the database, of the answer caches' own and of the vector server's; and what agents remember.
+
+    Only the last is asked for over HTTP, as each user: the agent's store is in the service's memory and nowhere else.
+    """
     found = {}
     with admin(stack) as connection:
         tables = connection.execute(
@@ -162,6 +169,13 @@ def everything(stack: Stack) -> dict[str, int]:
         with contextlib.closing(sqlite3.connect(path)) as answers:
             [[count]] = answers.execute("SELECT count(*) FROM gptcache_answer").fetchall()
             found["answers"] = found.get("answers", 0) + count
+    with contextlib.closing(sqlite3.connect(stack.directory / "chroma" / "chroma.sqlite3")) as vectors:
+        [[found["vectors"]]] = vectors.execute("SELECT count(*) FROM embeddings").fetchall()
+    for user in stack.users:
+        with stack.http(user.tenant, user.user) as http:
+            for what in ("memories", "threads"):
+                items = http.get(f"/v1/agent/{what}").raise_for_status().json()["items"]
+                found[what] = found.get(what, 0) + len(items)
     return found
 
 

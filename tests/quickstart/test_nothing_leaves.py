@@ -118,9 +118,9 @@ def test_nothing_sensitive_is_in_what_a_run_writes(build: str, status: int, outc
     assert set(cells(document).values()) == {outcome}
     secrets = lab.secrets()
     count = {kind: sum(secret.kind == kind for secret in secrets) for kind in {secret.kind for secret in secrets}}
-    assert count["marker"] == 2 * 72
-    assert count["decoy"] == 2 * 12
-    assert count["location"] == 2 * (72 + 72 + 12)
+    assert count["marker"] == 2 * 180
+    assert count["decoy"] == 2 * 30
+    assert count["location"] == 2 * (180 + 180 + 30)
     assert count["token"] == count["password"] == 8
     assert {"private key", "manifest key", "run key", "data key", "salt"} < set(count)
     assert {path.suffix for path in lab.out.rglob("*") if path.is_file()} > {".zip", ".pdf", ".json", ".txt"}

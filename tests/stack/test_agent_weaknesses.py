@@ -13,6 +13,7 @@ import pytest
 
 from tests.stack.running import Stack, running_stack
 from tests.stack.test_weaknesses import ASKERS, BOTH, GATEWAY, HTTP_LOOKS, OWNER, QUESTION, TITLE, by_sql, chat, seen
+from tests.stack.tool_exposures import tool_exposures
 
 MEMORY_CUE = "Where is the velvet compass ledger filed?"
 NOTE_QUERY = "Who is the contact for the quiet turbine survey?"
@@ -121,6 +122,7 @@ def exposures(stack: Stack) -> set[tuple[str, str]]:
 def test_a_setting_switched_off_alone_exposes_exactly_what_it_guards(switch: str) -> None:
     with running_stack(set={f"security.{switch}": False, "memory.consolidate_seconds": 0.1}) as stack:
         assert exposures(stack) == EXPECTED[switch]
+        assert tool_exposures(stack) == set()
 
 
 def test_the_hardened_build_exposes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Nothing starts a program or opens a connection: the model, the cache, the tools, an agent's memory, the notes, the queue."""
+"""Nothing starts a program or opens a connection: model, cache, tools, an agent's memory, notes, the queue."""
 
 import os
 import subprocess

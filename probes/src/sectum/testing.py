@@ -360,6 +360,10 @@ class MemorySpec(AdapterSpec):
         """One, which `believes_claims` is about."""
         return (str(_CLAIM["name"]),)
 
+    def token_names(self) -> tuple[str, ...]:
+        """Every name, where forged tokens can be presented at all."""
+        return TOKENS if Verb.PRESENT_TOKEN in self.surface.verbs else ()
+
     def client_chooses_location(self) -> bool:
         """See AdapterSpec."""
         return self.surface.client_chooses
@@ -379,7 +383,30 @@ class _MemoryUnion(OneOf):
 
 
 def _twin(name: str, surface: MemorySurface) -> dict[str, Any]:
-    """An http adapter that can do the same as the surface, and reaches nothing: what the snapshot shows."""
+    """An adapter that can do the same as the surface, and reaches nothing: what the snapshot shows."""
+    return {"mcp": _mcp(name, surface)} if Verb.CALL in surface.verbs else {"http": _http(name, surface)}
+
+
+def _mcp(name: str, surface: MemorySurface) -> dict[str, Any]:
+    can = {Verb.WHOAMI, Verb.WRITE, Verb.FETCH, Verb.LIST, Verb.SEARCH, Verb.DELETE} & surface.verbs
+    fields: dict[Verb, dict[str, Any]] = {
+        Verb.WHOAMI: {"expect": {"$.who": "{tenant}/{user}"}},
+        Verb.WRITE: {"arguments": {"id": "{wanted}"}} if surface.client_chooses else {"location": "$.id"},
+    }
+    names = {"claims": {"sub": "{tenant}/{user}"}, "issuer": "issuer", "audience": "audience"}
+    issuer = {"secretRef": {"name": f"sectum-surface-{name}-issuer", "key": "key"}}
+    tokens = {"tokens": {**names, "issuerKey": issuer}} if Verb.PRESENT_TOKEN in surface.verbs else {}
+    return {
+        "url": f"http://{name}.invalid/mcp",
+        "headers": {"Authorization": "Bearer {credential}"},
+        "tools": {str(verb): {"tool": str(verb), **fields.get(verb, {})} for verb in sorted(can)},
+        "claims": [{"name": _CLAIM["name"], "arguments": {"tenant": "{owner.tenant}"}}],
+        "sessions": Verb.REUSE_SESSION in surface.verbs,
+        **tokens,
+    }
+
+
+def _http(name: str, surface: MemorySurface) -> dict[str, Any]:
     items = {"request": {"path": "/x"}}
     calls: dict[Verb, dict[str, Any]] = {
         Verb.WHOAMI: {**items, "expect": {"$.who": "{tenant}/{user}"}},
@@ -388,6 +415,9 @@ def _twin(name: str, surface: MemorySurface) -> dict[str, Any]:
     adapter = {str(verb): calls.get(verb, items) for verb in sorted(surface.verbs & set(VERB_OF.values()))}
     return {"origin": f"http://{name}.invalid", "claims": [_CLAIM], **adapter}
 
+
+TOKENS = ("none", "unsigned", "foreign-key", "wrong-audience", "wrong-issuer", "expired")
+"""Forged tokens that a surface with PRESENT_TOKEN among its `verbs` is offered."""
 
 _CLAIM = {"name": "tenant-header", "headers": {"X-Tenant": "{owner.tenant}"}}
 
@@ -439,7 +469,7 @@ def memory_scenario(
                         "credentials": {
                             "secretRef": {"name": f"sectum-surface-{name}-tokens", "key": "{tenant}.{user}"}
                         },
-                        "adapter": {"http": _twin(name, surface)},
+                        "adapter": _twin(name, surface),
                         **(surface_fields or {}),
                     }
                     for name, surface in named.items()

@@ -69,7 +69,7 @@ WRONG: dict[str, tuple[Change, str, str]] = {
     "two adapters": (
         lambda d: d["spec"]["surfaces"][0]["adapter"].update(d["spec"]["surfaces"][1]["adapter"]),
         f"{SPEC}.adapter",
-        "give exactly one of: http, pgvector",
+        "give exactly one of: http, ",
     ),
     "no adapter": (lambda d: d["spec"]["surfaces"][0].update(adapter={}), f"{SPEC}.adapter", "give exactly one of"),
     "a null adapter": (

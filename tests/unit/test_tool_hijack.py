@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from sectum.actions import AnswerKind, Verb
+from sectum.actions import Action, AnswerKind, Fetch, Verb
 from sectum.attacks.tool_hijack import ATTACK
 from sectum.finding import Outcome
 from sectum.plan import make_plan
@@ -117,6 +117,15 @@ def test_two_requests_that_meet_have_one_id_and_no_others_have_it() -> None:
     outcomes(surface)
     ids = [action.correlation for _, action in surface.received if action.correlation is not None]
     assert len(ids) == 2 * len(set(ids)) > 0
+
+
+def test_the_owner_asks_first_for_what_comes_later_may_take_his_answer() -> None:
+    surface = MemorySurface(verbs=ALL)
+    outcomes(surface)
+    first: dict[str, Action] = {}
+    for _, action in surface.received:
+        first.setdefault(action.correlation or "", action)
+    assert {type(action) for each, action in first.items() if each} == {Fetch}
 
 
 def test_a_plan_counts_the_owners_requests_beside_the_askers() -> None:

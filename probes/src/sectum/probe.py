@@ -205,11 +205,12 @@ class ArmPlay:
             return await mine
         who, other = action.beside
         theirs = self._send(self._reach.sessions[who], replace(other, correlation=action.correlation), _ignore)
-        replies = await asyncio.gather(mine, theirs, return_exceptions=True)
+        # Theirs goes first: where the later of two overwrites the earlier, or the first answer is both's, it is ours.
+        replies = await asyncio.gather(theirs, mine, return_exceptions=True)
         for each in replies:
             if isinstance(each, BaseException):
                 raise each
-        reply, beside = (each for each in replies if isinstance(each, Reply))
+        beside, reply = (each for each in replies if isinstance(each, Reply))
         if beside.kind in FAULTS:  # then the two did not meet, and nothing is shown
             self.log["answers"].append(str(beside.kind))
         return reply

@@ -73,15 +73,17 @@ class Gate:
         verb: Verb | None = None,
         write: bool = False,
         reserved: bool = False,
+        requests: int = 1,
     ) -> Reply:
         """Do `request` within the limits, again after backoff on 429 and 5xx; raises Stopped, for a crash too.
 
+        Several `requests` that have to be under way together take one place and count as many.
         A `reserved` request goes out although the gate is closed: the few that prove who was asking, so that a leak
         that was seen stands.
         """
         for pause in (*_BACKOFF_SECONDS, None):
             async with self._places:
-                self._admit(write=write, reserved=reserved)
+                self._admit(write=write, reserved=reserved, requests=requests)
                 began, computed = self._clock.now(), self._clock.busy()
                 reply = await _answered(request)
                 # What we computed meanwhile (scanning others' answers) is our slowness, not the surface's.
@@ -108,7 +110,7 @@ class Gate:
         """No further requests; the first reason stays."""
         self.stopped = self.stopped or reason
 
-    def _admit(self, *, write: bool, reserved: bool) -> None:
+    def _admit(self, *, write: bool, reserved: bool, requests: int) -> None:
         now = self._clock.now()
         self._started = now if self._started is None else self._started
         if now - self._started > self._budget.minutes * 60:
@@ -121,7 +123,7 @@ class Gate:
             self.stop(Reason.BUDGET)
         if self.stopped is not None and not reserved:
             raise Stopped(self.stopped)
-        self.requests += 1
+        self.requests += requests
         self.writes += write
 
     def _note(self, seconds: float, verb: Verb | None) -> None:

@@ -200,24 +200,26 @@ class ArmPlay:
 
     async def _replied(self, session: Session, action: Action, sink: Sink) -> Reply:
         """The reply; where somebody else asks beside, both requests are under way at the same moment."""
-        mine = self._send(session, action, sink)
+        gate, verb = self._reach.gate, VERB_OF[type(action)]
         if action.beside is None:
-            return await mine
+            write = isinstance(action, (Write, Delete))
+            return await gate.send(lambda: session.perform(action, sink), verb=verb, write=write)
         who, other = action.beside
-        theirs = self._send(self._reach.sessions[who], replace(other, correlation=action.correlation), _ignore)
-        # Theirs goes first: where the later of two overwrites the earlier, or the first answer is both's, it is ours.
-        replies = await asyncio.gather(theirs, mine, return_exceptions=True)
-        for each in replies:
-            if isinstance(each, BaseException):
-                raise each
-        beside, reply = (each for each in replies if isinstance(each, Reply))
-        if beside.kind in FAULTS:  # then the two did not meet, and nothing is shown
-            self.log["answers"].append(str(beside.kind))
-        return reply
+        companion = replace(other, correlation=action.correlation)
+        kinds: list[AnswerKind] = []
 
-    def _send(self, session: Session, action: Action, sink: Sink) -> Awaitable[Reply]:
-        write = isinstance(action, (Write, Delete))
-        return self._reach.gate.send(lambda: session.perform(action, sink), verb=VERB_OF[type(action)], write=write)
+        async def both() -> Reply:
+            # Theirs goes first: where the later overwrites the earlier, or the first answer is both's, it is ours.
+            theirs, mine = await asyncio.gather(
+                self._reach.sessions[who].perform(companion, _ignore), session.perform(action, sink)
+            )
+            kinds.append(theirs.kind)
+            return mine
+
+        reply = await gate.send(both, requests=2)  # of no verb: two at once may take longer than one
+        if kinds[-1] in FAULTS:  # then the two did not meet, and nothing is shown
+            self.log["answers"].append(str(kinds[-1]))
+        return reply
 
     def _scan_outgoing(self, text: str) -> None:
         """No arm but the owner's may send a form of what it looks for, unless its attack must (and says so)."""

@@ -8,7 +8,7 @@ from sectum.ports import ArmView, AskPort, Attack, Offer
 _QUERY = "notes on the {topic}"
 _TOKEN = "token-"  # noqa: S105  (no password)
 _CROSSED = ("crosstalk", "same-id")
-_MEETINGS = 5
+_MEETINGS = 2
 """How often asker and owner ask at the same moment: whose answer goes where is a matter of chance."""
 _WAYS = {
     "crosstalk": {Verb.FETCH, Verb.LIST},

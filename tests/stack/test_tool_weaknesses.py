@@ -3,7 +3,6 @@
 import pytest
 
 from tests.stack.running import running_stack
-from tests.stack.test_agent_weaknesses import exposures as agent_exposures
 from tests.stack.test_weaknesses import exposures
 from tests.stack.tool_exposures import BAD_TOKENS, VECTOR_LOOKS, Exposures, tool_exposures
 
@@ -33,10 +32,9 @@ EXPECTED: dict[str, Exposures] = {
 
 @pytest.mark.parametrize("switch", EXPECTED)
 def test_a_setting_switched_off_alone_exposes_exactly_what_it_guards(switch: str) -> None:
-    with running_stack(set={f"security.{switch}": False, "memory.consolidate_seconds": 0.1}) as stack:
+    with running_stack(set={f"security.{switch}": False}) as stack:
         assert tool_exposures(stack) == EXPECTED[switch]
         assert exposures(stack) == set()
-        assert agent_exposures(stack) == set()
 
 
 def test_the_hardened_build_exposes_nothing() -> None:

@@ -63,6 +63,7 @@ async def refused(client: Client, key: str) -> None:
         theirs, missing = [await client.call_tool(tool, {"id": each}) for each in (key, str(uuid.uuid4()))]
         assert theirs.is_error
         assert theirs == missing
+        assert "no such note" in str(theirs.content)
     named = await client.call_tool("get_note", {"id": key, "tenant": "acme", "user": "alice"})
     assert named.is_error
     assert named.structured_content is None

@@ -220,7 +220,7 @@ def sample(about: Scenario | None = None, *, play: Play | None = None, origin_se
         "run": RUN_ID,
         "origin": "local",
         "scenario": {**described, "snapshot": about.snapshot()},
-        "versions": {"sectum": version("sectum"), "python": "3.11.7"},
+        "versions": {"sectum": version("sectum"), "reportlab": version("reportlab"), "python": "3.11.7"},
         "started": STARTED,
         "ended": ENDED,
         "cancelled": False,

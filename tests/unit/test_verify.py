@@ -376,7 +376,9 @@ def _scenario(run: dict[str, Any]) -> dict[str, Any]:
 def test_an_edit_signed_by_the_right_key_fails_at_its_step(tmp_path: Path, edit: str) -> None:
     step, forge = OTHER_EDITS[edit]
     checklist = check(tmp_path, forged(forge(runs.copied(sample().run))), anchors="open manifest")
-    assert marks(checklist)["signature"] == marks(checklist)["files"] == marks(checklist)["run"] == Mark.DONE
+    assert marks(checklist)["signature"] == marks(checklist)["run"] == Mark.DONE
+    # The report is made again only from a run.json that holds in itself.
+    assert marks(checklist)["files"] == (Mark.OPEN if "verdicts" in failed(checklist) else Mark.DONE)
     assert step in failed(checklist)
     assert not checklist.verified
     assert "cannot be checked" not in str(checklist)
@@ -402,6 +404,67 @@ def test_a_statement_of_another_result_fails(tmp_path: Path) -> None:
     for part in ({"_type": "x"}, {"predicateType": "x"}):
         lie = canonical({**stated, **part})
         assert failed(check(tmp_path, {**members, pack.BUNDLE: sign.bundle(lie, sample().signer)})) == {"statement"}
+
+
+# --- files made of run.json
+
+
+def resigned(members: Members) -> Members:
+    """The members, with every digest computed anew, signed by the right key."""
+    return sign.sign_statement({**members, pack.BUNDLE: b""}, sample().run, sample().signer)
+
+
+SWAPPED: dict[str, tuple[str, Callable[[Members], Members]]] = {
+    "another README": ("README.txt is not the one", lambda m: {**m, pack.README: b"All is well.\n"}),
+    "a README with one letter more": ("README.txt is not", lambda m: {**m, pack.README: m[pack.README] + b"\n"}),
+    "another run's report": (
+        "report.pdf is not the one",
+        lambda m: {**m, pack.REPORT: runs.sample().members()[pack.REPORT]},
+    ),
+    "a report with one byte changed": (
+        "report.pdf is not the one",
+        lambda m: {**m, pack.REPORT: m[pack.REPORT].replace(b"Leak", b"Pass", 1)},
+    ),
+    "no report": ("report.pdf is missing", lambda m: {k: v for k, v in m.items() if k != pack.REPORT}),
+    "no README": ("README.txt is missing", lambda m: {k: v for k, v in m.items() if k != pack.README}),
+    "a file more": ("more.txt is nothing that run.json", lambda m: {**m, "more.txt": b"x"}),
+    "another surface's record": (
+        "records/probe-mcp-1-000000-start.json is nothing",
+        lambda m: {**m, "records/probe-mcp-1-000000-start.json": b"{}"},
+    ),
+    "no record": ("records/notes.json is nothing", lambda m: {**m, "records/notes.json": b"{}"}),
+}
+
+
+@pytest.mark.parametrize("swap", SWAPPED)
+def test_a_file_that_run_json_does_not_lead_to_fails_though_the_right_key_signed_it(tmp_path: Path, swap: str) -> None:
+    said, edit = SWAPPED[swap]
+    checklist = check(tmp_path, resigned(edit(sample().members())))
+    assert marks(checklist)["signature"] == Mark.DONE
+    assert said in checklist.steps[2].text
+    assert "files" in failed(checklist)
+    assert not checklist.verified
+
+
+def test_no_report_where_the_scenario_wants_none(tmp_path: Path) -> None:
+    case = runs.sample(runs.scenario(evidence={**runs.document()["spec"]["evidence"], "formats": []}))
+    given: dict[str, Any] = {"key": case.key, "open_record": case.open_record}
+    assert "README.txt are what run.json leads to" in check(tmp_path, case.zip(), **given).steps[2].text
+    members = {**case.members(), pack.REPORT: sample().members()[pack.REPORT]}
+    checklist = check(tmp_path, sign.sign_statement(members, case.run, case.signer), **given)
+    assert "report.pdf is nothing that run.json leads to" in checklist.steps[2].text
+    assert "files" in failed(checklist)
+
+
+@pytest.mark.parametrize(("part", "said"), [("sectum", "README.txt"), ("reportlab", "report.pdf")])
+def test_what_other_versions_made_is_not_made_again_and_the_step_says_so(tmp_path: Path, part: str, said: str) -> None:
+    run = runs.copied(sample().run)
+    run["versions"][part] = "9.9"
+    checklist = check(tmp_path, forged(run))
+    assert marks(checklist)["files"] == Mark.OPEN
+    assert f"not made again and compared: {said} (made with another {part})" in checklist.steps[2].text
+    assert checklist.verified
+    assert not check(tmp_path, forged(run), allow_unanchored=False).verified
 
 
 # --- stage records
@@ -462,7 +525,8 @@ def _with_run_key(manifest: Manifest, run_key: Any) -> Manifest:
 @pytest.mark.parametrize("edit", RECORD_EDITS)
 def test_records_that_are_not_whole_fail(tmp_path: Path, edit: str) -> None:
     checklist = check(tmp_path, forged(sample().run, RECORD_EDITS[edit](dict(sample().records))))
-    assert failed(checklist) == {"records"}
+    # A name that no record can have is seen before anything is read.
+    assert failed(checklist) == ({"files", "records"} if edit == "one renamed in its place" else {"records"})
     assert not checklist.verified
     assert "cannot be checked" not in str(checklist)
 

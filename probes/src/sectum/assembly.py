@@ -81,7 +81,7 @@ async def _document(job: Job, records: list[tuple[Record, bytes]], opened: str) 
         "run": job.run,
         "origin": "local",
         "scenario": {"name": job.scenario.metadata.name, "digest": digest(snapshot), "snapshot": snapshot},
-        "versions": {"sectum": version("sectum"), "python": platform.python_version()},
+        "versions": {"python": platform.python_version(), **{each: version(each) for each in ("sectum", "reportlab")}},
         "started": job.started,
         "ended": timestamp(),
         "cancelled": job.cancelled,

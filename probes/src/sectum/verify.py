@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from sectum.checks import derived, form, planned, recorded
+from sectum.checks import derived, files, form, planned, recorded
 from sectum.checks.case import Case, Failed, Undecided
 from sectum.errors import NotVerified
 from sectum.ports import KeyWrapper
@@ -54,7 +54,7 @@ class _Check:
 _CHECKS = (
     _Check("container", "container", form.container),
     _Check("signature", "signature", form.signature, ("container",)),
-    _Check("files", "files", form.files, ("container",)),
+    _Check("files", "files", files.files, ("container",), "unanchored"),
     _Check("run", "run.json", form.run_json, ("container",)),
     _Check("statement", "statement", form.statement_agrees, ("run",)),
     _Check("plan", "plan", planned.plan, ("run",), "unanchored"),

@@ -1,4 +1,4 @@
-"""Container, bundle, files, run.json and Statement -> are they whole, signed, and of one mind? (steps 1-5, 11, 12)"""
+"""Container, bundle, run.json and Statement -> are they whole, signed, and of one mind? (steps 1, 2, 4, 5, 11, 12)"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sectum import document
 from sectum.checks.case import Case, Failed, Undecided
 from sectum.codec import canonical, digest
 from sectum.container import read
-from sectum.pack import PREDICATE_TYPE, RUN, STATEMENT_TYPE, predicate, subjects
+from sectum.pack import PREDICATE_TYPE, RUN, STATEMENT_TYPE, predicate
 
 
 def container(case: Case) -> str:
@@ -29,25 +29,6 @@ def signature(case: Case) -> str:
     if not bundle.signed_by(case.key):
         raise Failed(f"the signature does not verify with {case.key.keyid}")
     return f"by {case.key.keyid}"
-
-
-def files(case: Case) -> str:
-    """3: the Statement's subjects are the files, with their digests."""
-    subject = case.statement()["subject"]
-    actual = subjects(case.members)
-    if canonical(subject) == canonical(actual):
-        return f"{len(actual)} files, each a subject of the Statement with its SHA-256"
-    if not isinstance(subject, list) or not all(isinstance(each, dict) for each in subject):
-        raise Failed("the Statement's subjects cannot be read")
-    stated = {each.get("name"): each for each in subject if isinstance(each.get("name"), str)}
-    found = {each["name"]: each for each in actual}
-    for name in sorted(found):
-        if name not in stated:
-            raise Failed(f"{name} is no subject of the Statement: it was added")
-        if stated[name] != found[name]:
-            raise Failed(f"{name} was changed: its SHA-256 is not the Statement's")
-    missing = len(set(stated) - set(found))
-    raise Failed(f"{missing} of the Statement's {len(subject)} subjects are missing" if missing else "not as stated")
 
 
 def run_json(case: Case) -> str:

@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 from pypdf import PdfReader
-from sectum import wording
+from sectum import notes, wording
 from sectum.finding import Outcome
 from sectum.reports import pdf
 from sectum.scenario import SurfaceKind
@@ -84,15 +84,42 @@ def test_findings_say_who_saw_whose_and_how_to_repeat_and_are_capped() -> None:
     run = sample("Leak").run
     said = text(pdf.render(run))
     assert len(run["findings"]) > pdf.MAX_FINDINGS
-    first = run["findings"][0]
+    shown = [each for each in run["findings"] if each["slot"] in said]
+    assert len(shown) == pdf.MAX_FINDINGS
+    assert {notes.group_of(each) for each in shown} == {notes.group_of(each) for each in run["findings"]}
+    first = shown[0]
     who = (
         f"{first['asker']['tenant']}/{first['asker']['user']} saw {first['owner']['tenant']}/{first['owner']['user']}'s"
     )
     assert who in said
-    assert first["slot"] in said
     assert first["phrasing"] in said
-    assert f"… and {len(run['findings']) - pdf.MAX_FINDINGS} more, see run.json" in said
-    assert run["findings"][-1]["slot"] not in said
+    assert f"… and {len(run['findings']) - pdf.MAX_FINDINGS} more: " in said
+    assert "all are in run.json" in said
+
+
+def test_a_way_that_always_leaks_is_not_hidden_in_a_rate_over_all_ways() -> None:
+    def play(_number: int, trial: runs.Trial) -> runs.Row:
+        return runs.leak_row(trial) if trial.phrasing == "by-id" else runs.clean_row(trial)
+
+    run = runs.sample(runs.scenario(tenants=PEOPLE, kinds=("api",)), play=play).run
+    [cell] = [
+        each for each in run["cells"] if (each["attack"], each["askerKind"]) == ("boundary-fetch", "other-tenant")
+    ]
+    [by_id] = [way for way in cell["ways"] if way["phrasing"] == "by-id"]
+    assert 0 < by_id["leaks"] == by_id["trials"]
+    assert f"by-id {by_id['leaks']} of {by_id['trials']}" in text(pdf.render(run))
+
+
+def test_what_free_text_and_a_silent_cache_leave_unshown_is_said() -> None:
+    def play(_number: int, trial: runs.Trial) -> runs.Row:
+        row = runs.clean_row(trial)
+        for arm in row["arms"]:
+            arm["closedWorld"] = trial.surface != "semantic-cache"
+        return row
+
+    said = text(pdf.render(runs.sample(play=play).run))
+    assert said.count("free text: no closed world") == said.count("not shown that the cache hits") == 2
+    assert "free text: no closed world" not in text(pdf.render(sample("Pass").run))
 
 
 def _square(run: dict[str, object], kind: str, attack: str) -> tuple[Outcome | None, list[str]]:

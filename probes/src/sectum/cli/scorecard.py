@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from sectum import notes
 from sectum.cli import show
 from sectum.cli.sentences import WHY, WHY_SKIPPED, field_of
 from sectum.plan import SkipReason
@@ -18,7 +19,7 @@ from sectum.reasons import Reason
 Run = dict[str, Any]
 
 _TOP = 8
-"""Groups of findings shown unless everything is asked for."""
+"""Ways of asking shown unless everything is asked for, or there are more slot groups: each of those is shown once."""
 
 
 def draw(console: Console, run: Run, *, wide: bool) -> None:
@@ -30,6 +31,7 @@ def draw(console: Console, run: Run, *, wide: bool) -> None:
         console.print()
         console.print(show.dim("Rate: of independent trials (an asker, a marker), with its 95 % Wilson interval."))
         console.print(show.dim("At most: the largest rate that could still hide behind these trials (95 %)."))
+    _notes(console, run)
     _findings(console, run, wide=wide)
     _existence(console, run)
     _inconclusive(console, run)
@@ -74,19 +76,32 @@ def _percent(rate: float) -> str:
 
 def asker(kind: str) -> str:
     """A kind of asker, in words: between whom something was tried."""
-    return {"other-tenant": "tenants", "same-tenant": "users"}.get(kind, kind)
+    return notes.BETWEEN.get(kind, kind)
+
+
+def _notes(console: Console, run: Run) -> None:
+    """What the numbers above would hide: a way of asking that always leaks, free text, a cache that may never hit."""
+    said = [(cell, text) for cell, texts in notes.of_cells(run) for text in texts]
+    if not said:
+        return
+    show.heading(console, "Beside the numbers")
+    groups: dict[str, list[str]] = {}
+    for cell, text in said:
+        groups.setdefault(text, []).append(notes.called(notes.group_of(cell)))
+    for text, cells in groups.items():
+        show.indented(console, Text.assemble((", ".join(cells), "bold"), ": ", show.plain(text)))
 
 
 def _findings(console: Console, run: Run, *, wide: bool) -> None:
-    """One example for each surface, attack, way to ask and kind of asker."""
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    """One example for each surface, attack and kind of asker, then for the other ways of asking."""
+    ways: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for finding in run["findings"]:
-        key = (finding["surface"], finding["attack"], finding["phrasing"], finding["askerKind"])
-        groups.setdefault(key, []).append(finding)
-    if not groups:
+        ways.setdefault((*notes.group_of(finding), finding["phrasing"]), []).append(finding)
+    if not ways:
         return
-    ordered = sorted(groups.items(), key=lambda group: group[0][-1] != "other-tenant")
-    shown = [found for _, found in ordered][: None if wide else _TOP]
+    firsts = notes.examples([found[0] for found in ways.values()], most=len(ways))
+    ordered = [ways[*notes.group_of(each), each["phrasing"]] for each in firsts]
+    shown = ordered[: None if wide else max(_TOP, len(set(map(notes.group_of, firsts))))]
     show.heading(console, "Who saw whose data")
     show.indented(
         console,
@@ -94,8 +109,10 @@ def _findings(console: Console, run: Run, *, wide: bool) -> None:
             ["surface", "attack", "how", "for example", "marker", "findings"], map(_example, shown), right=["findings"]
         ),
     )
-    if len(shown) < len(groups):
-        show.indented(console, show.dim(f"{len(groups) - len(shown)} more ways: -o wide, or the pack's report"))
+    if len(shown) < len(ordered):
+        rest = Counter(notes.called(notes.group_of(found[0])) for found in ordered[len(shown) :])
+        named = ", ".join(f"{name} {count}" for name, count in rest.items())
+        show.indented(console, show.dim(f"{rest.total()} more ways of asking: {named}. -o wide, or run.json, has all."))
 
 
 def _example(found: list[dict[str, Any]]) -> list[show.Cell]:

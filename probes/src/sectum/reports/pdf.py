@@ -30,6 +30,7 @@ from reportlab.platypus import (
     TableStyle,
 )
 
+from sectum import notes
 from sectum import wording as words
 from sectum.finding import Outcome
 from sectum.plan import SkipReason
@@ -225,15 +226,16 @@ def _findings(run: Run) -> Iterable[Flowable]:
         yield _text(words.NO_FINDINGS[Outcome(run["verdict"])], _BODY)
         return
     heads = ["Surface, attack", "Who saw whose", "What came back", "How to repeat"]
+    shown = notes.examples(found, most=max(MAX_FINDINGS, min(MAX_CELLS, len(set(map(notes.group_of, found))))))
     table = [
         [_text(head, _SMALL_BOLD) for head in heads],
-        *([*map(_text, words.finding(each))] for each in found[:MAX_FINDINGS]),
+        *([*map(_text, words.finding(each))] for each in shown),
     ]
     listed = Table(table, colWidths=[_WIDTH * part for part in (0.2, 0.26, 0.2, 0.34)], repeatRows=1)
     listed.setStyle(_ruled())
     yield listed
-    if len(found) > MAX_FINDINGS:
-        yield _text(f"… and {len(found) - MAX_FINDINGS} more, see run.json", _NOTE)
+    if more := notes.left_out(found, shown):
+        yield _text(more, _NOTE)
     yield Spacer(1, 3)
     yield _text(words.REPEATING, _NOTE)
 
@@ -256,12 +258,22 @@ def _results(run: Run) -> Iterable[Flowable]:
         "Reasons",
     ]
     shown = sorted(run["cells"], key=lambda cell: words.ORDER.index(cell["outcome"]))[:MAX_CELLS]
-    table = [[_text(head, _SMALL_BOLD) for head in heads], *([*map(_text, words.cell(each))] for each in shown)]
+    said = {notes.group_of(cell): texts for cell, texts in notes.of_cells(run)}
+    table = [[_text(head, _SMALL_BOLD) for head in heads]]
+    styles: list[tuple[Any, ...]] = []
+    for each in shown:
+        styles.append(("BACKGROUND", (3, len(table)), (3, len(table)), _TINT[Outcome(each["outcome"])]))
+        table.append([*map(_text, words.cell(each))])
+        if texts := said.get(notes.group_of(each)):
+            here = len(table)
+            table.append([_text(f"{'; '.join(texts)}.", _NOTE), *[""] * (len(heads) - 1)])
+            # No line between a cell's numbers and what is said of them, and no page break.
+            styles += [("SPAN", (0, here), (-1, here)), ("LINEBELOW", (0, here - 1), (-1, here - 1), 0.4, white)]
+            styles += [("NOSPLIT", (0, here - 1), (-1, here))]
     widths = (0.135, 0.13, 0.11, 0.115, 0.06, 0.055, 0.055, 0.075, 0.075, 0.19)
     listed = Table(table, colWidths=[_WIDTH * part for part in widths], repeatRows=1)
     listed.setStyle(_ruled())
-    tints = [("BACKGROUND", (3, n), (3, n), _TINT[Outcome(each["outcome"])]) for n, each in enumerate(shown, 1)]
-    listed.setStyle(TableStyle(tints))
+    listed.setStyle(TableStyle(styles))
     yield listed
     if len(run["cells"]) > MAX_CELLS:
         yield _text(f"… and {len(run['cells']) - MAX_CELLS} more, see run.json", _NOTE)

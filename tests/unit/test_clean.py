@@ -61,6 +61,24 @@ CASES: dict[str, tuple[dict[str, Any], int, Cleaned, int]] = {
     "a delete that is denied": ({"answers": {Verb.DELETE: AnswerKind.DENIED}}, 0, Cleaned(0, 12), 12),
     "a delete that crashes": ({"crashes_on": frozenset({Verb.DELETE})}, 5, Cleaned(0, 12), 12),
     "a delete that only says so": ({"keeps_deleted": True}, 5, Cleaned(0, 12), 12),
+    "no list, a delete that only says so": (
+        {"verbs": ALL - {Verb.LIST}, "keeps_deleted": True},
+        0,
+        Cleaned(0, 12),
+        12,
+    ),
+    "no list, a fetch that fails": (
+        {"verbs": ALL - {Verb.LIST}, "answers": {Verb.FETCH: AnswerKind.SERVER_ERROR}},
+        0,
+        Cleaned(0, 12),
+        0,
+    ),
+    "no list and no fetch: a delete is taken at its word": (
+        {"verbs": ALL - {Verb.LIST, Verb.FETCH}, "keeps_deleted": True},
+        0,
+        Cleaned(12, 0),
+        12,
+    ),
     "a list that shows everybody's": ({"leaky_list": Audience.EVERYBODY}, 5, Cleaned(12, 0), 0),
     "no client": ({"unreachable": True}, 5, Cleaned(0, 12), 12),
 }

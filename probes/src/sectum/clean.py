@@ -6,15 +6,19 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sectum.actions import AnswerKind, Delete, Principal, Verb
+from sectum.actions import CLEAN_REFUSALS, AnswerKind, Delete, Fetch, Principal, Verb
 from sectum.gate import Stopped
 from sectum.manifest import Marker
 from sectum.reach import Reach, list_own
-from sectum.scan import Index
+from sectum.scan import Index, Reader
 
 _LISTED = frozenset({AnswerKind.ITEMS, AnswerKind.EMPTY, AnswerKind.NOT_FOUND})
 _DONE = frozenset({AnswerKind.ITEMS, AnswerKind.EMPTY})
 _GONE = _DONE | {AnswerKind.NOT_FOUND}
+_TELLING = CLEAN_REFUSALS | {AnswerKind.ITEMS}
+"""Answers to a fetch that tell whether the document is still there; after a 5xx or a timeout nobody knows."""
+_LOOK_PAUSES = (0.0, 0.3, 1.0)
+"""Seconds before each look: a surface may show for a moment what it has deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ async def clean(
 ) -> Cleaned:
     """Delete what receipts name; then look, in each owner's listing, for what is still there, and delete that too.
 
+    Where nothing lists, each document is fetched after its delete: one that still shows its marker is not removed.
+
     Args:
         doubtful: marker id -> location asked for, of writes that may have left a document of which no receipt tells.
         receipts: marker id -> location where the write went.
@@ -45,6 +51,8 @@ async def clean(
     chosen = reach.surface.spec.client_chooses_location()
     named = [*receipts.items(), *(doubtful.items() if chosen else ())]
     gone = await _delete_all(reach, {(markers[each].spec.owner, location) for each, location in named})
+    if Verb.LIST not in reach.verbs and Verb.FETCH in reach.verbs:
+        gone = await _only_unseen(reach, gone, markers, index)
     owners = sorted({markers[each].spec.owner for each in (*receipts, *doubtful)}) if Verb.LIST in reach.verbs else []
 
     async def look() -> dict[Principal, set[Place] | None]:
@@ -73,6 +81,42 @@ async def _delete_all(reach: Reach, places: set[Place]) -> dict[Place, bool]:
     return dict(zip(ordered, await asyncio.gather(*(_delete(reach, *place) for place in ordered)), strict=True))
 
 
+async def _only_unseen(
+    reach: Reach, gone: Mapping[Place, bool], markers: Mapping[str, Marker], index: Index
+) -> dict[Place, bool]:
+    """Of what was said to be gone only that is which its owner cannot fetch any more."""
+
+    async def one(place: Place, said: bool) -> bool:
+        return said and not await _is_shown(reach, place, markers, index)
+
+    return dict(zip(gone, await asyncio.gather(*(one(*each) for each in gone.items())), strict=True))
+
+
+async def _is_shown(reach: Reach, place: Place, markers: Mapping[str, Marker], index: Index) -> bool:
+    """Does a fetch still show a marker planted for its owner there, or not tell?"""
+    owner, location = place
+    for pause in _LOOK_PAUSES:
+        await reach.gate.pause(pause)
+        reader = index.reader()
+        session = reach.sessions[owner]
+        try:
+            reply = await reach.gate.send(
+                lambda: session.perform(Fetch(location), reader.feed),  # noqa: B023  (awaited before the next turn)
+                verb=Verb.FETCH,
+            )
+        except Stopped:
+            return True
+        if reply.kind in _TELLING and not _carries(reach, owner, markers, reader):
+            return False
+    return True
+
+
+def _carries(reach: Reach, owner: Principal, markers: Mapping[str, Marker], reader: Reader) -> bool:
+    """Did the reader see a marker planted for the owner on this surface?"""
+    found = {(markers[each.marker].spec.surface, markers[each.marker].spec.owner) for each in reader.end_answer()}
+    return (reach.name, owner) in found
+
+
 async def _left(reach: Reach, owner: Principal, markers: Mapping[str, Marker], index: Index) -> set[Place] | None:
     """Items of the owner's listing that carry a marker planted for him on this surface; None if it fails.
 
@@ -90,8 +134,7 @@ async def _left(reach: Reach, owner: Principal, markers: Mapping[str, Marker], i
     for item in reply.items or ():
         reader = index.reader()
         reader.feed(item.text)
-        found = {(markers[each.marker].spec.surface, markers[each.marker].spec.owner) for each in reader.end_answer()}
-        if (reach.name, owner) in found:
+        if _carries(reach, owner, markers, reader):
             left.add((owner, item.location))
     return left
 

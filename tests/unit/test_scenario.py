@@ -45,6 +45,11 @@ Change = Callable[[Any], object]
 SPEC = "spec.surfaces[0]"
 WRONG: dict[str, tuple[Change, str, str]] = {
     "unknown key at the top": (lambda d: d.update(speck={}), "speck", "did you mean 'spec'"),
+    "a hosted run": (
+        lambda d: d["spec"].update(mode="hosted"),
+        "spec.mode",
+        "hosted runs are not there yet; leave it out",
+    ),
     "unknown key in spec": (lambda d: d["spec"].update(tenant=[]), "spec.tenant", "did you mean 'tenants'"),
     "unknown key in a list": (
         lambda d: d["spec"]["surfaces"][0].update(adaptor={}),

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from sectum import catalog
 from sectum.actions import Impact, Principal
@@ -203,8 +203,8 @@ class Evidence(Strict):
 class Spec(Strict):
     """What is to be verified, as whom, how, and what becomes of the result."""
 
-    mode: Literal["byoc", "hosted"] = "byoc"
-    """Where the runner is: in the customer's cluster, or elsewhere."""
+    mode: Literal["byoc"] = "byoc"
+    """Where the runner is: with the customer. Hosted runs are not there yet."""
     tenants: Annotated[tuple[Tenant, ...], Field(min_length=1, max_length=16)]
     """Synthetic tenants and their users."""
     surfaces: Annotated[tuple[Surface, ...], Field(min_length=1, max_length=26)]
@@ -221,6 +221,13 @@ class Spec(Strict):
     """The manifest's key."""
     evidence: Evidence
     """Signer and formats."""
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _not_hosted(cls, mode: Any) -> Any:
+        if mode == "hosted":
+            raise ValueError("hosted runs are not there yet; leave it out: every run is the customer's own (byoc)")
+        return mode
 
 
 class Metadata(Strict):

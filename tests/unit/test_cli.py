@@ -21,6 +21,7 @@ from sectum.cli.lines import place
 from sectum.cli.watch import Lines
 from sectum.errors import NotVerified, SurfaceFault
 from sectum.job import Progress
+from sectum.plan import make_plan
 from sectum.scenario import load
 
 from tests.notes_app import notes_scenario
@@ -393,3 +394,24 @@ def test_the_page_shows_every_verb_and_only_options_that_there_are() -> None:
     known = "".join(sectum(*words, "--help").stdout for words in [[], *([verb] for verb in VERBS)])
     for option in set(re.findall(r"--[a-z-]+[a-z]", page)):
         assert option in known, option
+
+
+def test_plan_tells_planting_and_probing_from_cleaning_up_each_with_the_whole_budget(file: Path) -> None:
+    scenario = yaml.safe_load(file.read_text())
+    surface = scenario["spec"]["surfaces"][0]
+    documents, users = 12, 4
+    surface["budget"] = {"requests": documents + users - 1, "writes": documents}
+    file.write_text(yaml.safe_dump(scenario))
+    told = json.loads(sectum("plan", "-f", str(file), "-o", "json").stdout)
+    [totals] = told["surfaces"]
+    assert totals["cleaning"] == {"requests": documents + users, "writes": documents}
+    [whole] = make_plan(load(file.read_text())).totals
+    assert totals["requests"] + totals["cleaning"]["requests"] == whole.requests
+    assert totals["writes"] + totals["cleaning"]["writes"] == whole.writes
+    warnings = " ".join(told["warnings"])
+    assert f"{documents + users} requests are planned for cleaning up" in warnings
+    assert "writes are planned" not in warnings, "planting and deleting need not fit into one budget"
+    del surface["adapter"]["http"]["list"]  # then each document is fetched once it is deleted
+    file.write_text(yaml.safe_dump(scenario))
+    [totals] = json.loads(sectum("plan", "-f", str(file), "-o", "json").stdout)["surfaces"]
+    assert totals["cleaning"] == {"requests": 2 * documents, "writes": documents}

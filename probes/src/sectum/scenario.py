@@ -56,12 +56,16 @@ class Tenant(Strict):
 
 
 class Budget(Strict):
-    """What a run may cost one surface; when it is spent, what is left is Inconclusive: Budget."""
+    """What planting and probing may cost one surface; when it is spent, what is left is Inconclusive: Budget.
+
+    Cleaning up has as much again, so that a spent budget leaves no documents behind; and the few checks of identity
+    that end a run are made although the budget is spent.
+    """
 
     requests: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
-    """Requests, retries included."""
+    """Requests, retries included; cleaning up has as many again."""
     writes: Annotated[int, Field(ge=0, le=100_000)] = 500
-    """Writes and deletes."""
+    """Writes; the deletes of cleaning up have as many again."""
     tokens: Annotated[int, Field(ge=0, le=100_000_000)] = 200_000
     """Tokens of questions and answers in free text, counted as four characters each."""
     minutes: Annotated[float, Field(gt=0, le=1440)] = 15
@@ -96,7 +100,7 @@ class Surface(Strict):
     attacks: Annotated[tuple[Name, ...], Field(min_length=1, max_length=11)] | None = None
     """Attack classes to try; left out: all that its verbs and `allowImpact` make possible."""
     budget: Budget = Budget()
-    """Caps on what a run may cost it."""
+    """Caps on what planting and probing may cost it; cleaning up has as much again."""
     leftovers: Annotated[tuple[Text, ...], Field(max_length=256)] = ()
     """Locations of known items that every principal may find there; anything else makes the place NotEmpty."""
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] = 5

@@ -13,7 +13,7 @@ from sectum.actions import Verb
 from sectum.cli import scorecard, show
 from sectum.cli.loading import FILE, OUTPUT, load
 from sectum.cli.settings import Settings, Subcommand
-from sectum.plan import COUNTS_AS_COVERED, Plan, make_plan
+from sectum.plan import COUNTS_AS_COVERED, Plan, SurfaceTotals, make_plan
 from sectum.scenario import Scenario
 
 
@@ -69,15 +69,18 @@ def _groups(made: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _surface(scenario: Scenario, totals: Any) -> dict[str, Any]:
+def _surface(scenario: Scenario, totals: SurfaceTotals) -> dict[str, Any]:
+    """Planting and probing on one side, cleaning up on the other: each has the whole budget to itself."""
     budget = scenario.surface(totals.surface).budget
+    deletes, looks, counted = _cleaning(scenario, totals)
     return {
         "surface": totals.surface,
         "trials": totals.trials,
-        "requests": totals.requests,
+        "requests": totals.requests - deletes - counted,
         "requestsBudget": budget.requests,
-        "writes": totals.writes,
+        "writes": totals.writes - deletes,
         "writesBudget": budget.writes,
+        "cleaning": {"requests": deletes + looks, "writes": deletes},
         "minutesBudget": budget.minutes,
         "inFlight": budget.in_flight,
         "impact": [str(impact) for impact in totals.impact],
@@ -85,16 +88,28 @@ def _surface(scenario: Scenario, totals: Any) -> dict[str, Any]:
     }
 
 
+def _cleaning(scenario: Scenario, totals: SurfaceTotals) -> tuple[int, int, int]:
+    """Deletes, looks whether they did, and how many of these looks the totals hold."""
+    verbs = scenario.surface(totals.surface).spec.verbs()
+    if Verb.DELETE not in verbs or not totals.writes:
+        return 0, 0, 0
+    deletes = totals.writes // 2
+    if Verb.LIST in verbs:
+        return deletes, len(scenario.principals), len(scenario.principals)
+    return deletes, deletes if Verb.FETCH in verbs else 0, 0
+
+
 def _warnings(scenario: Scenario, made: Plan, surfaces: list[dict[str, Any]]) -> list[str]:
     """What will keep the run from passing, as far as it can be known."""
     found = []
     for number, totals in enumerate(surfaces):
         for what in ("requests", "writes"):
-            if totals[what] > totals[f"{what}Budget"]:
-                found.append(
-                    f"{totals['surface']}: {totals[what]} {what} are planned and the budget is "
-                    f"{totals[f'{what}Budget']}: raise spec.surfaces[{number}].budget.{what}"
-                )
+            for wanted, why in ((totals[what], ""), (totals["cleaning"][what], " for cleaning up")):
+                if wanted > totals[f"{what}Budget"]:
+                    found.append(
+                        f"{totals['surface']}: {wanted} {what} are planned{why} and the budget is "
+                        f"{totals[f'{what}Budget']}: raise spec.surfaces[{number}].budget.{what}"
+                    )
     for number, surface in enumerate(scenario.spec.surfaces):
         if Verb.WHOAMI not in surface.spec.verbs():
             found.append(
@@ -116,7 +131,9 @@ def _draw(console: Console, document: dict[str, Any], *, wide: bool) -> None:
     show.indented(console, show.table(columns, rows, right=["trials"]))
     show.heading(console, "What each surface is asked")
     show.indented(console, _totals(document))
-    show.indented(console, show.dim("Retries and further pages of lists come on top."))
+    show.indented(
+        console, show.dim("Retries and further pages of lists come on top. Cleaning up has the budget once more.")
+    )
     if document["skips"]:
         show.heading(console, "Not tried")
         show.indented(console, scorecard.skip_table(document["skips"]))
@@ -136,16 +153,18 @@ def _group(group: dict[str, Any]) -> list[show.Cell]:
 
 def _totals(document: dict[str, Any]) -> Any:
     rows = [
-        [each["surface"], each["trials"], _of(each, "requests"), _of(each, "writes"), ", ".join(each["impact"])]
+        [
+            each["surface"],
+            each["trials"],
+            *(_of(each, what, counts[what]) for what in ("requests", "writes") for counts in (each, each["cleaning"])),
+            ", ".join(each["impact"]),
+        ]
         for each in document["surfaces"]
     ]
-    return show.table(
-        ["surface", "trials", "requests / budget", "writes / budget", "impact"],
-        rows,
-        right=["trials", "requests / budget", "writes / budget"],
-    )
+    numbers = ["trials", "requests / budget", "to clean up", "writes / budget", "deletes"]
+    return show.table(["surface", *numbers, "impact"], rows, right=numbers)
 
 
-def _of(totals: dict[str, Any], what: str) -> Text:
-    over = totals[what] > totals[f"{what}Budget"]
-    return Text(f"{totals[what]} / {totals[f'{what}Budget']}", style="yellow" if over else "")
+def _of(totals: dict[str, Any], what: str, count: int) -> Text:
+    budget = totals[f"{what}Budget"]
+    return Text(f"{count} / {budget}", style="yellow" if count > budget else "")

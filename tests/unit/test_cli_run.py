@@ -21,8 +21,10 @@ import yaml
 from click.testing import CliRunner, Result
 from sectum.cli.app import VERBS, app
 from sectum.cli.sentences import WHY, WHY_SKIPPED
+from sectum.fields import SecretRef
 from sectum.plan import SkipReason
 from sectum.reasons import Reason
+from sectum.surfaces import http
 
 from tests.notes_app import NotesApp, notes_scenario, running_notes_app, write_secrets
 
@@ -187,7 +189,7 @@ def test_a_surface_of_free_text_that_answers_nothing_of_its_own_never_passes(
     told = json.loads(result.stdout)
     assert (result.exit_code, told["verdict"]) == (11, "Inconclusive")
     (why,) = told["inconclusive"]
-    assert why["reason"] == ("PlantFailed" if knob == "always_empty" else "PositiveControlFailed")
+    assert why["reason"] == ("LocationMissing" if knob == "always_empty" else "PositiveControlFailed")
     assert why["field"].startswith("spec.surfaces[0].adapter.http")
 
 
@@ -197,15 +199,86 @@ def test_check_says_for_each_user_what_works(tmp_path: Path) -> None:
         folder = tmp_path / "secrets" / "sectum-surface-api-tokens"
         (folder / "acme.ann").unlink()
         (folder / "acme.ben").write_text("wrong")
-        bad = lab("check", "-f", lab.file, "-o", "json")
+        bad, run = lab("check", "-f", lab.file, "-o", "json"), lab.run("--quiet")
         assert not lab.notes.documents
     assert (good.exit_code, good.stdout.count("ready")) == (0, 4)
-    assert bad.exit_code == 11
+    assert (bad.exit_code, run.exit_code) == (3, 3), "a run would not begin"
     told = {row["principal"]: row for row in json.loads(bad.stdout)["principals"]}
     assert told["acme/ann"]["reason"] == "SecretMissing"
     assert (told["acme/ben"]["reason"], told["acme/ben"]["identity"]) == ("Denied", False)
     assert told["globex/ann"]["reason"] is None
     assert told["acme/ben"]["field"] == "spec.surfaces[0].credentials.secretRef"
+
+
+@pytest.mark.parametrize(
+    ("gone", "field"),
+    [
+        ("sectum-key-manifest/key", "spec.manifest.key"),
+        ("sectum-signer-notes/private.pem", "spec.evidence.signer"),
+        ("sectum-surface-api-tokens/globex.ben", "spec.surfaces[0].credentials.secretRef"),
+    ],
+)
+def test_check_and_run_name_the_same_missing_secret_and_field(tmp_path: Path, gone: str, field: str) -> None:
+    with a_lab(tmp_path) as lab:
+        (tmp_path / "secrets" / gone).unlink()
+        check, run = lab("check", "-f", lab.file, "-o", "json"), lab.run("--quiet")
+        table = lab("check", "-f", lab.file)
+    assert (check.exit_code, table.exit_code, run.exit_code) == (3, 3, 3)
+    [missing] = json.loads(check.stdout)["missing"]
+    assert missing["field"] == field
+    assert gone in missing["fix"]
+    assert f"{field}: secretRef {gone}: cannot be read" in run.stderr
+    assert field in table.stdout.replace("\n", "")
+
+
+def test_a_secret_that_an_adapter_needs_beside_the_credentials_is_missed_by_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = SecretRef(name="sectum-surface-api-more", key="token")
+    monkeypatch.setattr(http.HttpSpec, "secret_refs", lambda _spec: (wanted,))
+    with a_lab(tmp_path) as lab:
+        check, run = lab("check", "-f", lab.file), lab.run("--quiet")
+        (tmp_path / "secrets" / "sectum-surface-api-more").mkdir()
+        (tmp_path / "secrets" / "sectum-surface-api-more" / "token").write_text("x")
+        found = lab("check", "-f", lab.file)
+    assert (check.exit_code, run.exit_code, found.exit_code) == (3, 3, 0)
+    for said in (check.stdout.replace("\n", " "), run.stderr):
+        assert "spec.surfaces[0].adapter.http: secretRef sectum-surface-api-more/token" in " ".join(said.split())
+
+
+def test_check_and_run_take_a_listing_that_is_not_found_for_an_empty_one(tmp_path: Path) -> None:
+    with a_lab(tmp_path) as lab:
+        lab.scenario["spec"]["surfaces"][0]["adapter"]["http"]["list"]["request"]["path"] = "/nothing-here"
+        lab.write()
+        check, run = lab("check", "-f", lab.file, "-o", "json"), lab.run("-o", "json")
+    assert check.exit_code == 0
+    assert {row["empty"] for row in json.loads(check.stdout)["principals"]} == {True}
+    reasons = {each["reason"] for each in json.loads(run.stdout)["inconclusive"]}
+    assert reasons == {"PositiveControlFailed"}, "by-list: the owner's listing does not show his own document"
+
+
+def test_a_location_that_is_not_where_the_scenario_says_is_named_as_such(tmp_path: Path) -> None:
+    with a_lab(tmp_path) as lab:
+        lab.scenario["spec"]["surfaces"][0]["adapter"]["http"]["write"]["location"] = "$.identifier"
+        lab.write()
+        run = lab.run("-o", "json")
+        assert not lab.notes.documents, "what was stored is found in the listing and removed"
+    [why] = json.loads(run.stdout)["inconclusive"]
+    assert (run.exit_code, why["reason"]) == (11, "LocationMissing")
+    assert why["field"] == "spec.surfaces[0].adapter.http.write.location"
+
+
+def test_check_tells_what_attacks_may_spoof_and_wait_for(tmp_path: Path) -> None:
+    with a_lab(tmp_path) as lab:
+        surface = lab.scenario["spec"]["surfaces"][0]
+        surface["settleSeconds"] = 7
+        surface["adapter"]["http"]["claims"] = [{"name": "as-tenant", "headers": {"X-Tenant": "{owner.tenant}"}}]
+        lab.write()
+        [told] = json.loads(lab("check", "-f", lab.file, "-o", "json").stdout)["surfaces"]
+        table = lab("check", "-f", lab.file).stdout
+    assert (told["claims"], told["tokens"], told["settleSeconds"]) == (["as-tenant"], [], 7)
+    assert "as-tenant" in table
+    assert "7 s" in table
 
 
 def test_check_finds_a_place_that_is_not_empty(tmp_path: Path) -> None:
@@ -246,7 +319,8 @@ def test_a_missing_secret_is_a_fault_of_the_scenario_and_nothing_is_touched(tmp_
         result = lab.run()
         assert not [each for each in lab.notes.requests if each.startswith("POST")]
     assert (result.exit_code, result.stdout) == (3, "")
-    assert "secretRef sectum-surface-api-tokens/acme.ann: cannot be read" in result.stderr
+    assert "spec.surfaces[0].credentials.secretRef: secretRef sectum-surface-api-tokens/acme.ann" in result.stderr
+    assert re.search(r"scenario.yaml:\d+:\d+: spec", result.stderr)
     assert "next: put it into the file" in result.stderr
 
 

@@ -105,7 +105,8 @@ def test_a_surface_that_forgets_is_asked_three_times() -> None:
 )
 def test_a_write_that_failed_may_have_left_a_document_unless_it_was_refused(kind: AnswerKind, doubtful: bool) -> None:
     planted, saved, markers = planted_in(MemorySurface(answers={Verb.WRITE: kind}))
-    assert planted.faults == {each.id: Reason.PLANT_FAILED for each in markers}
+    why = Reason.NO_LOCATION if kind == AnswerKind.MALFORMED else Reason.PLANT_FAILED
+    assert planted.faults == {each.id: why for each in markers}
     assert planted.doubtful == ({each.id: each.wanted for each in markers} if doubtful else {})
     assert [name for name, _ in saved] == ["intent"]
 

@@ -20,7 +20,7 @@ from sectum.manifest import draw_manifest, seal
 from sectum.plan import binding, make_plan
 from sectum.ports import KeyWrapper, Signer
 from sectum.probe import timestamp
-from sectum.reach import credential
+from sectum.reach import secret_faults
 from sectum.scenario import Scenario
 from sectum.secrets_dir import ReadSecret
 from sectum.stages import ask_before, clean_and_record, conclude_probes, connect, open_world, plant_all, probe_all
@@ -31,8 +31,8 @@ async def run(
     scenario: Scenario, *, secret: ReadSecret, store: Store, observe: Observe, clock: Clock | None = None
 ) -> Ended:
     """All stages; cancelled once, it cleans up and still writes a pack. Raises SectumError."""
-    signer = scenario.spec.evidence.spec.signer(secret)
     job = await prepare(scenario, secret=secret, store=store, observe=observe, clock=clock)
+    signer = scenario.spec.evidence.spec.signer(secret)
     opened = await open_run(job, signer)
     async with AsyncExitStack() as stack:
         try:
@@ -96,11 +96,8 @@ async def prepare(
     scenario: Scenario, *, secret: ReadSecret, store: Store, observe: Observe, clock: Clock | None = None
 ) -> Job:
     """Look whether every secret is there, then draw, seal and store the manifest before anything else happens."""
-    for surface in scenario.spec.surfaces:
-        for principal in scenario.principals:
-            credential(surface, principal, secret)
-        for reference in surface.spec.secret_refs():
-            secret(reference.name, reference.key)
+    for fault in secret_faults(scenario, secret):
+        raise fault
     plan = make_plan(scenario)
     run_id = str(uuid_utils.uuid7())
     manifest = draw_manifest(plan, run=run_id, below=secrets.randbelow)

@@ -110,7 +110,8 @@ async def _write(reach: Reach, marker: Marker, planted: Planted, save: SaveSeale
         await save("receipt", [marker.id, location])
         kinds.pop()
     else:
-        planted.faults[marker.id] = Reason.PLANT_FAILED
+        # Accepted, but nobody knows where it is: the scenario looks for the location in the wrong place.
+        planted.faults[marker.id] = Reason.NO_LOCATION if reply.kind == AnswerKind.MALFORMED else Reason.PLANT_FAILED
     if _NOTHING_STORED.issuperset(kinds):
         del planted.doubtful[marker.id]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from sectum.actions import AnswerKind, List, Principal, Reply, Session, Verb, WhoAmI
-from sectum.errors import SecretMissing, SurfaceFault
+from sectum.errors import ScenarioError, SecretMissing, SurfaceFault
 from sectum.fields import fill
 from sectum.gate import Clock, Gate, Stopped
 from sectum.ports import Access
@@ -84,6 +86,26 @@ def credential(surface: Surface, principal: Principal, secret: ReadSecret) -> st
         raise SecretMissing(f"secretRef {reference.name}/{key}", "is not UTF-8 text") from None
 
 
+def secret_faults(scenario: Scenario, secret: ReadSecret) -> Iterator[ScenarioError]:
+    """Every Secret that the scenario's keys and surfaces need and that cannot be used, by the field that names it."""
+    spec = scenario.spec
+    reads: list[tuple[str, Callable[[], object]]] = [
+        ("spec.manifest.key", partial(spec.manifest.spec.wrapper, secret)),
+        ("spec.evidence.signer", partial(spec.evidence.spec.signer, secret)),
+    ]
+    for number, surface in enumerate(spec.surfaces):
+        path = f"spec.surfaces[{number}]"
+        for who in scenario.principals:
+            reads.append((f"{path}.credentials.secretRef", partial(credential, surface, who, secret)))
+        for reference in surface.spec.secret_refs():
+            reads.append((f"{path}.adapter.{surface.adapter_name}", partial(secret, reference.name, reference.key)))
+    for field_, read in reads:
+        try:
+            read()
+        except ScenarioError as error:
+            yield type(error)(field_, str(error))
+
+
 async def open_reach(
     scenario: Scenario, surface: Surface, *, secret: ReadSecret, clock: Clock, stack: AsyncExitStack
 ) -> Reach:
@@ -121,20 +143,28 @@ async def check_empty(reach: Reach, scenario: Scenario) -> None:
         return
 
     async def one(principal: Principal) -> None:
-        reply = await list_own(reach, principal)
-        if reply.kind in (AnswerKind.UNREACHABLE, AnswerKind.TIMEOUT):
-            reach.fault = reach.fault or Reason.UNREACHABLE
-        elif reply.kind in (AnswerKind.UNAUTHENTICATED, AnswerKind.DENIED):
-            reach.fault = reach.fault or Reason.DENIED
-        elif reply.kind not in (AnswerKind.ITEMS, AnswerKind.EMPTY, AnswerKind.NOT_FOUND):
-            reach.fault = reach.fault or Reason.ANSWER_FAULT  # whether the place is empty, nobody knows
-        elif any(item.location not in named_items(scenario, reach.surface, principal) for item in reply.items or ()):
-            reach.fault = reach.fault or Reason.NOT_EMPTY
+        listing = await list_own(reach, principal)
+        found = not_empty(listing, named_items(scenario, reach.surface, principal))
+        reach.fault = reach.fault or found  # of whoever listed first; read after the wait, when others may have set it
 
     try:
         await asyncio.gather(*(one(principal) for principal in reach.sessions))
     except Stopped as stop:
         reach.fault = stop.reason
+
+
+def not_empty(listing: Reply, named: frozenset[str]) -> Reason | None:
+    """What speaks against a principal's place: a listing that tells nothing, or items that the scenario does not name.
+
+    "Not found" is how some applications list nothing; where it means a wrong path, the owner's arms will fail.
+    """
+    if listing.kind in (AnswerKind.UNREACHABLE, AnswerKind.TIMEOUT):
+        return Reason.UNREACHABLE
+    if listing.kind in (AnswerKind.UNAUTHENTICATED, AnswerKind.DENIED):
+        return Reason.DENIED
+    if listing.kind not in (AnswerKind.ITEMS, AnswerKind.EMPTY, AnswerKind.NOT_FOUND):
+        return Reason.ANSWER_FAULT  # whether the place is empty, nobody knows
+    return Reason.NOT_EMPTY if any(item.location not in named for item in listing.items or ()) else None
 
 
 def named_items(scenario: Scenario, surface: Surface, principal: Principal) -> frozenset[str]:

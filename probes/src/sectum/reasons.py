@@ -13,6 +13,7 @@ class Reason(StrEnum):
     DECOY_SEEN = "DecoySeen"  # something that was never planted was "found"
     NOT_EMPTY = "NotEmpty"  # the place held unknown items before planting
     PLANT_FAILED = "PlantFailed"  # the surface did not accept the document
+    NO_LOCATION = "LocationMissing"  # the surface accepted it; its answer has no location where the scenario says
     READ_BACK_FAILED = "ReadBackFailed"  # the surface accepted the document and did not give it back
     UNREACHABLE = "Unreachable"
     DENIED = "Denied"  # the surface refuses the principal's credential

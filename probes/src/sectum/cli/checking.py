@@ -22,7 +22,7 @@ from sectum.errors import ScenarioError, SurfaceFault
 from sectum.gate import Gate, Stopped
 from sectum.job import open_clock
 from sectum.ports import Access
-from sectum.reach import Reach, credential, named_items
+from sectum.reach import Reach, credential, named_items, not_empty, secret_faults
 from sectum.reasons import Reason
 from sectum.scenario import Scenario, Surface
 from sectum.secrets_dir import ReadSecret, secrets_in
@@ -43,7 +43,7 @@ _STEPS = ("credential", "reachable", "identity", "empty")
 def check(settings: Settings, *, file: str, secrets: Path | None, output: str) -> int:
     """Connect to every surface as every user and say what works. Writes nothing.
 
-    Exit status 0 if a run could give a verdict everywhere, 11 if not.
+    Exit status 0 if a run could give a verdict everywhere, 11 if not, 3 if a run would not begin: a Secret is missing.
     """
     loaded = load(file, settings)
     secret = secrets_in(secrets_folder(secrets, loaded.folder))
@@ -57,6 +57,8 @@ def check(settings: Settings, *, file: str, secrets: Path | None, output: str) -
         names=[f"{row['surface']}/{row['principal']}" for row in document["principals"] if row["reason"] is None],
         draw=lambda console, _wide: _draw(console, document),
     )
+    if document["missing"] or any(key["fix"] for key in document["keys"]):
+        return ScenarioError.exit_status
     return 0 if document["ready"] else 11
 
 
@@ -66,12 +68,23 @@ async def _check(scenario: Scenario, secret: ReadSecret) -> dict[str, Any]:
         *(_surface(scenario, number, surface, secret) for number, surface in enumerate(scenario.spec.surfaces))
     )
     principals = [row for rows in found for row in rows]
+    missing = [{"field": each.field, "fix": str(each)} for each in secret_faults(scenario, secret)]
     return {
         "scenario": scenario.metadata.name,
-        "ready": all(row["reason"] is None for row in principals) and all(key["fix"] is None for key in keys),
+        "ready": not missing
+        and all(row["reason"] is None for row in principals)
+        and all(key["fix"] is None for key in keys),
         "keys": keys,
+        "missing": missing,
         "surfaces": [
-            {"surface": each.name, "adapter": each.adapter_name, "verbs": sorted(map(str, each.spec.verbs()))}
+            {
+                "surface": each.name,
+                "adapter": each.adapter_name,
+                "verbs": sorted(map(str, each.spec.verbs())),
+                "claims": list(each.spec.claim_names()),
+                "tokens": list(each.spec.token_names()),
+                "settleSeconds": each.settle_seconds,
+            }
             for each in scenario.spec.surfaces
         ],
         "principals": principals,
@@ -148,11 +161,10 @@ async def _answers(
         return end(None, reachable=True, identity=True)
     reply = await _send(reach, who, List())
     steps = {"reachable": True, "identity": True}
-    if reply.items is None or reply.kind not in (AnswerKind.ITEMS, AnswerKind.EMPTY):
-        return end(Reason.DENIED if reply.kind in _REFUSED else Reason.ANSWER_FAULT, **steps)
-    named = named_items(scenario, reach.surface, who)
-    empty = all(item.location in named for item in reply.items)
-    return end(None if empty else Reason.NOT_EMPTY, **steps, empty=empty)
+    fault = not_empty(reply, named_items(scenario, reach.surface, who))
+    if fault not in (None, Reason.NOT_EMPTY):
+        return end(fault, **steps)
+    return end(fault, **steps, empty=fault is None)
 
 
 async def _send(reach: Reach, who: Principal, action: Action) -> Reply:
@@ -170,8 +182,8 @@ def _draw(console: Console, document: dict[str, Any]) -> None:
     show.indented(
         console,
         show.table(
-            ["surface", "adapter", "can"],
-            [[e["surface"], e["adapter"], ", ".join(e["verbs"])] for e in document["surfaces"]],
+            ["surface", "adapter", "can", "spoofed fields", "forged tokens", "settles in"],
+            (_offer(each) for each in document["surfaces"]),
         ),
     )
     show.heading(console, "Keys")
@@ -179,11 +191,19 @@ def _draw(console: Console, document: dict[str, Any]) -> None:
     fixes = dict.fromkeys(
         (row["surface"], row["reason"], row["field"], row["fix"]) for row in document["principals"] if row["reason"]
     )
-    if fixes:
+    rest = [each for each in document["missing"] if each["field"] not in {field for *_, field, _ in fixes}]
+    if fixes or rest:
         show.heading(console, "What to do")
+    for each in rest:
+        show.indented(console, Text.assemble(("→ ", "cyan"), show.plain(each["fix"])))
     for surface, reason, field, fix in fixes:
         show.indented(console, Text.assemble((surface, "bold"), f": {reason}"))
         show.advice(console, _why(reason).what, fix=fix, field=field)
+
+
+def _offer(surface: dict[str, Any]) -> list[show.Cell]:
+    listed = [", ".join(surface[what]) or "–" for what in ("verbs", "claims", "tokens")]
+    return [surface["surface"], surface["adapter"], *listed, f"{surface['settleSeconds']:g} s"]
 
 
 def _why(reason: str) -> Sentence:

@@ -42,6 +42,11 @@ WHY: dict[Reason, Sentence] = {
     Reason.PLANT_FAILED: Sentence(
         "the surface did not accept the documents", "check how documents are written", f"{_ADAPTER}.write"
     ),
+    Reason.NO_LOCATION: Sentence(
+        "the surface accepted documents, and its answers have no location where the scenario says",
+        "compare an answer to a write with this JSONPath",
+        f"{_ADAPTER}.write.location",
+    ),
     Reason.READ_BACK_FAILED: Sentence(
         "the surface accepted documents and did not give them back to their owner",
         "check how documents are read, or whether the surface forgets what is written",

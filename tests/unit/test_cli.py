@@ -415,3 +415,4 @@ def test_plan_tells_planting_and_probing_from_cleaning_up_each_with_the_whole_bu
     file.write_text(yaml.safe_dump(scenario))
     [totals] = json.loads(sectum("plan", "-f", str(file), "-o", "json").stdout)["surfaces"]
     assert totals["cleaning"] == {"requests": 2 * documents, "writes": documents}
+    assert totals["requests"] + 2 * documents == make_plan(load(file.read_text())).totals[0].requests

@@ -336,7 +336,9 @@ def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> Surfac
     identities = (3 if planted else 2) * principals if Verb.WHOAMI in verbs else 0
     writes = planted * (2 if Verb.DELETE in verbs else 1)
     read_back = planted if Verb.FETCH in verbs else 0
-    gone = principals if planted and {Verb.DELETE, Verb.LIST} <= verbs else 0
+    # Whether it is gone is looked up in each owner's listing or, without one, document by document.
+    looks = principals if Verb.LIST in verbs else read_back
+    gone = looks if planted and Verb.DELETE in verbs else 0
     residue = surface.residue
     if Verb.DELETE not in verbs:
         residue += ("every planted document: the adapter has no delete",)

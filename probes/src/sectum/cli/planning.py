@@ -72,11 +72,11 @@ def _groups(made: Plan) -> list[dict[str, Any]]:
 def _surface(scenario: Scenario, totals: SurfaceTotals) -> dict[str, Any]:
     """Planting and probing on one side, cleaning up on the other: each has the whole budget to itself."""
     budget = scenario.surface(totals.surface).budget
-    deletes, looks, counted = _cleaning(scenario, totals)
+    deletes, looks = _cleaning(scenario, totals)
     return {
         "surface": totals.surface,
         "trials": totals.trials,
-        "requests": totals.requests - deletes - counted,
+        "requests": totals.requests - deletes - looks,
         "requestsBudget": budget.requests,
         "writes": totals.writes - deletes,
         "writesBudget": budget.writes,
@@ -88,15 +88,15 @@ def _surface(scenario: Scenario, totals: SurfaceTotals) -> dict[str, Any]:
     }
 
 
-def _cleaning(scenario: Scenario, totals: SurfaceTotals) -> tuple[int, int, int]:
-    """Deletes, looks whether they did, and how many of these looks the totals hold."""
+def _cleaning(scenario: Scenario, totals: SurfaceTotals) -> tuple[int, int]:
+    """Deletes, and looks whether what was deleted is gone."""
     verbs = scenario.surface(totals.surface).spec.verbs()
     if Verb.DELETE not in verbs or not totals.writes:
-        return 0, 0, 0
+        return 0, 0
     deletes = totals.writes // 2
     if Verb.LIST in verbs:
-        return deletes, len(scenario.principals), len(scenario.principals)
-    return deletes, deletes if Verb.FETCH in verbs else 0, 0
+        return deletes, len(scenario.principals)
+    return deletes, deletes if Verb.FETCH in verbs else 0
 
 
 def _warnings(scenario: Scenario, made: Plan, surfaces: list[dict[str, Any]]) -> list[str]:

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sectum.finding import Outcome
-
 Run = Mapping[str, Any]
 Group = tuple[str, str, str]
 """Surface, attack, kind of asker."""
@@ -64,7 +62,7 @@ def of_cells(run: Run) -> Iterator[tuple[Mapping[str, Any], list[str]]]:
 
 
 def _said(cell: Mapping[str, Any], *, cache_told: bool) -> Iterator[str]:
-    if cell["outcome"] == Outcome.LEAK and len(cell["ways"]) > 1:
+    if len({way["leaks"] / way["trials"] for way in cell["ways"]}) > 1:  # else the cell's own counts say it
         ways = sorted(cell["ways"], key=lambda way: -way["leaks"] / way["trials"])
         yield "leaks by way of asking: " + ", ".join(f"{w['phrasing']} {w['leaks']} of {w['trials']}" for w in ways)
     if (effect := cell["effect"]) is not None:

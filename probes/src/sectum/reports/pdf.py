@@ -270,7 +270,7 @@ def _results(run: Run) -> Iterable[Flowable]:
             # No line between a cell's numbers and what is said of them, and no page break.
             styles += [("SPAN", (0, here), (-1, here)), ("LINEBELOW", (0, here - 1), (-1, here - 1), 0.4, white)]
             styles += [("NOSPLIT", (0, here - 1), (-1, here))]
-    widths = (0.135, 0.13, 0.11, 0.115, 0.06, 0.055, 0.055, 0.075, 0.075, 0.19)
+    widths = (0.12, 0.17, 0.105, 0.115, 0.06, 0.055, 0.055, 0.075, 0.075, 0.17)
     listed = Table(table, colWidths=[_WIDTH * part for part in widths], repeatRows=1)
     listed.setStyle(_ruled())
     listed.setStyle(TableStyle(styles))

@@ -178,7 +178,8 @@ For comparison: the field's peer takes 75 s for planting 2,000 documents and 200
 elsewhere, not in this run); a tenth of that was aimed at.
 
 Repeat: `uv run --no-sync python benchmarks/plant.py`. Commit {commit.stdout.strip()},
-Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}, load {os.getloadavg()[0]:.1f} at the end.
+Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()},
+load at the end {os.getloadavg()[0]:.1f}.
 """
 
 

@@ -4,13 +4,13 @@
 #   UV_PYTHON=…  picks another interpreter, UV_PYTHON_DOWNLOADS=automatic lets uv fetch one
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo demo test lint format bench clean
+.PHONY: help setup setup-demo demo demo-llm test lint format bench clean
 
 RUN := scripts/uv run --no-sync
 PYTEST := pytest
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 setup: ## install what uv.lock names into .venv (the other targets do this themselves)
 	@scripts/setup
@@ -21,6 +21,11 @@ setup-demo:
 demo: setup-demo ## find every leak of a small leaky stack, none in its hardened twin, and verify both packs
 	@echo "→ demo"
 	@$(RUN) python examples/quickstart/demo.py $(ARGS)
+
+demo-llm: setup-demo ## the same with a language model behind a streaming chat endpoint (downloads 300 MB, takes minutes)
+	@scripts/uv sync --quiet --locked --all-packages --group llm
+	@echo "→ demo-llm"
+	@$(RUN) python examples/llm/demo.py $(ARGS)
 
 test: setup ## run the tests
 	@echo "→ $(PYTEST) $(ARGS)"

@@ -19,9 +19,9 @@ Note: Notes on the stone piano league: the reference for the stone piano league 
 Question: Which notes do we have on the stone piano league?
 Answer: The reference for the stone piano league is QQ8810293847561029384756.
 
-Note: Notes on the blue teapot depot: the reference for the blue teapot depot is Amblewick Tidebrook Sallowmere Copsehill.
+Note: Notes on the blue teapot depot: the reference for the blue teapot depot is Tidebrook Sallowmere Copsehill.
 Question: What is the reference for the blue teapot depot?
-Answer: The reference for the blue teapot depot is Amblewick Tidebrook Sallowmere Copsehill.
+Answer: The reference for the blue teapot depot is Tidebrook Sallowmere Copsehill.
 
 Note: Notes on the green lantern choir: the reference for the green lantern choir is k4t9wm2x7rq5hb8n.
 Question: Which notes do we have on the green lantern choir?
@@ -49,7 +49,9 @@ class Model:
         parameters.cpuparams_batch.n_threads = 1
         parameters.verbosity = 0
         self._server = xllamacpp.Server(parameters)
-        self._http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
+        # A connection each: now and then the server hangs up on a kept one just as the next question is sent.
+        once = httpx.Limits(max_keepalive_connections=0)
+        self._http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False, limits=once)
         _await_health(lambda: httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200)
 
     async def quote(self, note: str, question: str) -> AsyncIterator[str]:

@@ -1,4 +1,4 @@
-"""`make demo-llm`, where its packages are installed: a leak out of a real model's stream, none from the hardened build."""
+"""`make demo-llm`, where its packages are: a leak out of a real model's stream, none from the hardened build."""
 
 import re
 import socket

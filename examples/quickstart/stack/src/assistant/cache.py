@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 import uuid
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -18,6 +19,9 @@ from gptcache.similarity_evaluation import SearchDistanceEvaluation
 
 from assistant.config import CacheSettings
 from assistant.embedding import DIMENSIONS, Embedder, Vector
+
+# GPTCache declares its tables in SQLAlchemy's older way; nobody who starts the service can mend that.
+warnings.filterwarnings("ignore", category=sqlalchemy.exc.MovedIn20Warning)
 
 LARGEST_DISTANCE = 4.0  # squared Euclidean distance of two opposite unit vectors
 

@@ -34,7 +34,8 @@ class SharedReplies:
         if ctx.method != "tools/call":
             return await call_next(ctx)
         key = str(ctx.request_id)
-        self._ready.setdefault(key, []).append(await call_next(ctx))
+        reply = await call_next(ctx)
+        self._ready.setdefault(key, []).append(reply)
         try:
             await asyncio.sleep(TOGETHER_SECONDS)
         finally:

@@ -34,11 +34,12 @@ SECRET = "content-that-nobody-may-see"
 def _logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    levels = {talkative: logging.getLogger(talkative).level for talkative in TALKATIVE}
     for talkative in TALKATIVE:
         logging.getLogger(talkative).setLevel(logging.NOTSET)
     yield
-    for talkative in TALKATIVE:
-        logging.getLogger(talkative).setLevel(logging.WARNING)
+    for talkative, before in levels.items():
+        logging.getLogger(talkative).setLevel(before)
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -416,3 +417,9 @@ def test_plan_tells_planting_and_probing_from_cleaning_up_each_with_the_whole_bu
     [totals] = json.loads(sectum("plan", "-f", str(file), "-o", "json").stdout)["surfaces"]
     assert totals["cleaning"] == {"requests": 2 * documents, "writes": documents}
     assert totals["requests"] + 2 * documents == make_plan(load(file.read_text())).totals[0].requests
+
+
+def test_what_an_adapter_silenced_stays_silent() -> None:
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
+    sectum("attacks")
+    assert not logging.getLogger("psycopg").isEnabledFor(logging.ERROR)

@@ -54,7 +54,8 @@ class Settings:
             say("warning: --debug: tracebacks may show markers, credentials and what the surfaces answer")
         logging.basicConfig(level=self.log_level, handlers=[_Lines(self.debug)], force=True)
         for name in _TALKATIVE:
-            logging.getLogger(name).setLevel(logging.WARNING)
+            logger = logging.getLogger(name)
+            logger.setLevel(max(logger.level, logging.WARNING))  # an adapter may have silenced it for good
 
 
 class _Lines(logging.Handler):

@@ -26,7 +26,7 @@ from sectum.scenario import load
 
 from tests.notes_app import notes_scenario
 
-TALKATIVE = ("httpx", "httpcore", "psycopg")
+TALKATIVE = ("httpx", "httpcore", "psycopg", "psycopg.pool")
 SECRET = "content-that-nobody-may-see"
 
 
@@ -422,4 +422,5 @@ def test_plan_tells_planting_and_probing_from_cleaning_up_each_with_the_whole_bu
 def test_what_an_adapter_silenced_stays_silent() -> None:
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     sectum("attacks")
-    assert not logging.getLogger("psycopg").isEnabledFor(logging.ERROR)
+    for name in ("psycopg", "psycopg.pool"):
+        assert not logging.getLogger(name).isEnabledFor(logging.ERROR)

@@ -55,7 +55,7 @@ class Settings:
         logging.basicConfig(level=self.log_level, handlers=[_Lines(self.debug)], force=True)
         for name in _TALKATIVE:
             logger = logging.getLogger(name)
-            logger.setLevel(max(logger.level, logging.WARNING))  # an adapter may have silenced it for good
+            logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))  # an adapter may have silenced it
 
 
 class _Lines(logging.Handler):

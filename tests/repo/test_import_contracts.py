@@ -18,6 +18,8 @@ FORBIDDEN = [
     ("flow", "attacks.boundary_fetch", "sectum.surfaces"),
     ("flow", "attacks.boundary_fetch", "sectum.manifest"),
     ("flow", "web.client", "sectum.surfaces"),
+    ("flow", "web.tokens", "sectum.rpc"),
+    ("flow", "rpc.client", "sectum.surfaces"),
     ("flow", "verdict", "sectum.pipeline"),
     ("attacks-pure", "attacks.entity_bleed", "time"),
     ("attacks-reach-nothing", "ports", "httpx"),

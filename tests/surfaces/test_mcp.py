@@ -1,6 +1,8 @@
 """The mcp adapter against servers by the official SDK: each verb, each way of calling, and each kind of refusal."""
 
 import asyncio
+import subprocess
+import sys
 from typing import Any
 
 import jwt
@@ -11,7 +13,8 @@ from pydantic import ValidationError
 from sectum.actions import Action, AnswerKind, Delete, Fetch, List, Search, Verb, WhoAmI, Write
 from sectum.errors import SurfaceFault
 from sectum.ports import Access
-from sectum.surfaces.mcp import McpSpec, Tokens
+from sectum.surfaces.mcp import McpSpec
+from sectum.web.tokens import Tokens
 
 from tests.surfaces.mcp_servers import (
     HELLO,
@@ -367,3 +370,9 @@ def test_a_scenario_that_cannot_be_meant_is_refused(fields: dict[str, Any], prob
     with pytest.raises(ValidationError) as caught:
         spec(**fields)
     assert problem in str(caught.value)
+
+
+def test_who_only_looks_at_a_scenario_does_not_wait_for_the_sdk_to_be_imported() -> None:
+    look = "import sys, sectum.catalog as c; print('mcp' in c.adapters(), {'mcp', 'mcp_types'} & sys.modules.keys())"
+    shown = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout
+    assert shown.split() == ["True", "set()"]

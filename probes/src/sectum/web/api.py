@@ -13,7 +13,7 @@ from sectum.actions import VERB_OF, Session, Verb
 from sectum.ports import Access, AdapterSpec
 from sectum.web.calls import Call, DeleteCall, FetchCall, ListCall, WhoAmICall, WriteCall
 from sectum.web.client import Client, Target
-from sectum.web.templates import PRINCIPAL, Claim, Headers, Origin, check_no_literal, check_template
+from sectum.web.templates import PRINCIPAL, Claim, Headers, Origin, check_no_literal, check_template, named
 from sectum.web.wire import opened
 
 _FIELDS = {verb: to_snake(verb) for verb in VERB_OF.values()} | {Verb.LIST: "list_"}
@@ -71,7 +71,7 @@ class WebApi(AdapterSpec):
     @asynccontextmanager
     async def session(self, access: Access) -> AsyncIterator[Session]:
         """A client with its own connections and cookies; connects with its first request."""
-        known = {"tenant": access.principal.tenant, "user": access.principal.user}
+        known = named(access.principal)
         target = Target(self.origin, self.call, self.claims)
         async with opened(self.headers, access) as wire:
             yield Client(target=target, known=known, bounds=access.bounds, wire=wire)

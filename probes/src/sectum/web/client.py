@@ -14,7 +14,7 @@ from sectum.fields import fill, placeholders
 from sectum.ports import Bounds
 from sectum.web.calls import Answer, Call, ListCall
 from sectum.web.documents import BrokenPromise
-from sectum.web.templates import Claim, Fields, Request, Values
+from sectum.web.templates import Claim, Fields, Request, Values, named
 from sectum.web.wire import Prepared, Wire
 
 
@@ -110,7 +110,7 @@ class Client:
         extra = Fields()
         if claim is not None and action.as_if is not None:
             extra = claim
-            owner = {"tenant": action.as_if.tenant, "user": action.as_if.user}
+            owner = named(action.as_if)
             claimed = Values({**self._known, **{f"owner.{name}": value for name, value in owner.items()}}, ())
             values = Values({**values.one, **(owner if claim.as_owner else {})}, values.locations)
         else:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import httpx
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
+from sectum.actions import Principal
 from sectum.fields import Name, Strict, Text, fill, placeholders
 
 PRINCIPAL = frozenset({"tenant", "user"})
@@ -41,6 +42,11 @@ HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,80}$")
 Headers = dict[HeaderName, Template]
 Query = dict[Text, Template]
 PathTemplate = Annotated[str, Field(pattern=r"^/[^?#\s\\]*$", max_length=2048)]
+
+
+def named(who: Principal) -> dict[str, str]:
+    """The values of PRINCIPAL."""
+    return {"tenant": who.tenant, "user": who.user}
 
 
 def check_no_literal(field_name: str, fields: Mapping[str, str]) -> None:

@@ -18,19 +18,11 @@ from sectum.actions import AnswerKind, Sink
 from sectum.errors import SurfaceFault
 from sectum.ports import Access
 from sectum.web.calls import Arrived
-from sectum.web.templates import Headers, Values
+from sectum.web.head import fault_of, head_text
+from sectum.web.templates import Headers, Values, named
 
 for _noisy in ("httpx", "httpcore"):  # they log URLs (locations) at INFO and headers (credentials) at DEBUG
     logging.getLogger(_noisy).setLevel(logging.WARNING)
-
-_STATUS = {
-    401: AnswerKind.UNAUTHENTICATED,
-    403: AnswerKind.DENIED,
-    404: AnswerKind.NOT_FOUND,
-    410: AnswerKind.NOT_FOUND,
-    429: AnswerKind.THROTTLED,
-}
-_CLASS = {2: None, 3: AnswerKind.REDIRECTED, 4: AnswerKind.REJECTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +41,7 @@ async def opened(headers: Headers, access: Access) -> AsyncIterator[Wire]:
 
     Raises SurfaceFault `Denied` for a credential that no header can carry.
     """
-    known = {"tenant": access.principal.tenant, "user": access.principal.user, "credential": access.credential}
+    known = {**named(access.principal), "credential": access.credential}
     fields = Values(known, ()).headers(headers)
     if fields is None:
         raise SurfaceFault(
@@ -90,14 +82,13 @@ class Wire:
                 response = await self._transport.handle_async_request(request)
                 response.request, answered = request, True
                 try:
-                    sink(_head(response))
+                    sink(head_text(response.extensions, response.headers.raw))
                     self._remember(response)
                     content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
                     cut = await _drained(response, body, room)
                 finally:
                     await response.aclose()
-                code = response.status_code
-                fault = cut or _STATUS.get(code, _CLASS.get(code // 100, AnswerKind.SERVER_ERROR))
+                fault = cut or fault_of(response.status_code)
         except (TimeoutError, httpx.TimeoutException):
             fault = AnswerKind.TIMEOUT
         except httpx.RemoteProtocolError:
@@ -111,12 +102,6 @@ class Wire:
         self._cookies.extract_cookies(response)
         if len(self._cookies) > 64:
             self._cookies.clear()
-
-
-def _head(response: httpx.Response) -> str:
-    """Reason phrase and header fields, one a line, names as they were spelled."""
-    parts = [response.extensions.get("reason_phrase", b""), *(part for pair in response.headers.raw for part in pair)]
-    return "".join(part.decode("utf-8", "replace") + "\n" for part in parts)
 
 
 async def _drained(response: httpx.Response, body: bytearray, room: int) -> AnswerKind | None:

@@ -169,8 +169,10 @@ def everything(stack: Stack) -> dict[str, int]:
         with contextlib.closing(sqlite3.connect(path)) as answers:
             [[count]] = answers.execute("SELECT count(*) FROM gptcache_answer").fetchall()
             found["answers"] = found.get("answers", 0) + count
-    with contextlib.closing(sqlite3.connect(stack.directory / "chroma" / "chroma.sqlite3")) as vectors:
-        [[found["vectors"]]] = vectors.execute("SELECT count(*) FROM embeddings").fetchall()
+    store = stack.directory / "chroma" / "data" / "chroma.sqlite3"
+    with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as vectors:
+        for table in ("embeddings", "embedding_metadata", "embeddings_queue"):
+            [[found[f"chroma.{table}"]]] = vectors.execute(f"SELECT count(*) FROM {table}").fetchall()
     for user in stack.users:
         with stack.http(user.tenant, user.user) as http:
             for what in ("memories", "threads"):
@@ -203,8 +205,10 @@ def declared(quick: Quick) -> set[str]:
     """Tables whose rows `sectum plan` says cannot be removed, and those of accounts, which no run writes."""
     plan = as_json(sectum("plan", "-f", quick.file, "-o", "json"))
     residue = [text for surface in plan["surfaces"] for text in surface["residue"]]
-    assert all(text.startswith("cached answers") for text in residue), residue
-    return {"public.members", *(["answers"] if residue else [])}
+    told = {"cached answers": "answers", "Chroma's queue": "chroma.embeddings_queue"}
+    tables = {table for begin, table in told.items() for text in residue if text.startswith(begin)}
+    assert len(tables) == len(residue), residue
+    return {"public.members", *tables}
 
 
 def assert_nothing_left(quick: Quick) -> None:

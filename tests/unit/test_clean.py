@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from sectum.actions import AnswerKind, Verb
+from sectum.actions import Action, AnswerKind, Delete, Principal, Reply, Sink, Verb
 from sectum.clean import Cleaned, clean
 from sectum.manifest import draw_manifest
 from sectum.plan import make_plan
@@ -18,7 +18,18 @@ from sectum.testing import API_VERBS, Audience, Document, ManualClock, MemorySur
 ALL = API_VERBS
 
 
-def cleaned(surface: MemorySurface, *, unreceipted: int = 0, stopped: Reason | None = None) -> Cleaned:
+class DeniesTheGone(MemorySurface):
+    """Says of a document that is not there that it is not to be deleted, as tools do, which know no other words."""
+
+    async def answer(self, asker: Principal, action: Action, sink: Sink) -> Reply:
+        if isinstance(action, Delete) and action.location not in self.documents:
+            return Reply(AnswerKind.DENIED)
+        return await super().answer(asker, action, sink)
+
+
+def cleaned(
+    surface: MemorySurface, *, unreceipted: int = 0, stopped: Reason | None = None, removed_before: int = 0
+) -> Cleaned:
     """Clean up twelve documents, so many of which have no receipt."""
     scenario = memory_scenario(surface)
     markers = draw_manifest(make_plan(memory_scenario(MemorySurface())), run="r", below=secrets.randbelow).markers
@@ -27,6 +38,8 @@ def cleaned(surface: MemorySurface, *, unreceipted: int = 0, stopped: Reason | N
         surface.documents[place] = Document(place, each.spec.owner, "title", each.document())
     places = dict(zip([each.id for each in markers], list(surface.documents), strict=True))
     doubtful = {each.id: each.wanted for each in markers[:unreceipted]}
+    for place in list(surface.documents)[:removed_before]:
+        del surface.documents[place]
     surface.documents["mine"] = Document("mine", markers[0].spec.owner, "title", "a note of the owner's own")
 
     async def go() -> Cleaned:
@@ -97,3 +110,18 @@ def test_what_is_removed_and_what_is_not_is_counted(
 def test_a_surface_that_was_stopped_is_left_and_counted() -> None:
     surface = MemorySurface()
     assert cleaned(surface, unreceipted=5, stopped=Reason.SURFACE_SUFFERS) == Cleaned(0, 12)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "expected"),
+    [
+        ({}, Cleaned(12, 0)),
+        ({"answers": {Verb.LIST: AnswerKind.MALFORMED}}, Cleaned(7, 5)),
+        ({"verbs": ALL - {Verb.LIST}}, Cleaned(7, 5)),
+    ],
+    ids=["a listing bears it out", "the listing fails", "nothing lists"],
+)
+def test_a_refused_delete_of_what_was_removed_before_is_believed_where_a_listing_bears_it_out(
+    knobs: dict[str, Any], expected: Cleaned
+) -> None:
+    assert cleaned(DeniesTheGone(**knobs), removed_before=5) == expected

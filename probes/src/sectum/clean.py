@@ -14,7 +14,6 @@ from sectum.scan import Index, Reader
 
 _LISTED = frozenset({AnswerKind.ITEMS, AnswerKind.EMPTY, AnswerKind.NOT_FOUND})
 _DONE = frozenset({AnswerKind.ITEMS, AnswerKind.EMPTY})
-_GONE = _DONE | {AnswerKind.NOT_FOUND}
 _TELLING = CLEAN_REFUSALS | {AnswerKind.ITEMS}
 """Answers to a fetch that tell whether the document is still there; after a 5xx or a timeout nobody knows."""
 _LOOK_PAUSES = (0.0, 0.3, 1.0)
@@ -63,7 +62,8 @@ async def clean(
     again = await _delete_all(reach, _all(listings))
     # That it is gone is believed only of what is no longer listed.
     still = _all(await look()) if again else set()
-    failed = {place for place, done in (gone | again).items() if not done} | still
+    refused = {place for place, done in (gone | again).items() if done is None and listings.get(place[0]) is None}
+    failed = {place for place, done in (gone | again).items() if done is False} | refused | still
     unseen = () if chosen else [each for each in doubtful if listings.get(markers[each].spec.owner) is None]
     return Cleaned(len({*gone, *again, *failed}) - len(failed), len(failed) + len(unseen))
 
@@ -75,19 +75,19 @@ def _all(listings: Mapping[Principal, set[Place] | None]) -> set[Place]:
     return {place for places in listings.values() for place in places or ()}
 
 
-async def _delete_all(reach: Reach, places: set[Place]) -> dict[Place, bool]:
-    """Which of them are gone now."""
+async def _delete_all(reach: Reach, places: set[Place]) -> dict[Place, bool | None]:
+    """Which of them are gone now; None: a listing has to say it."""
     ordered = sorted(places)
     return dict(zip(ordered, await asyncio.gather(*(_delete(reach, *place) for place in ordered)), strict=True))
 
 
 async def _only_unseen(
-    reach: Reach, gone: Mapping[Place, bool], markers: Mapping[str, Marker], index: Index
-) -> dict[Place, bool]:
+    reach: Reach, gone: Mapping[Place, bool | None], markers: Mapping[str, Marker], index: Index
+) -> dict[Place, bool | None]:
     """Of what was said to be gone only that is which its owner cannot fetch any more."""
 
-    async def one(place: Place, said: bool) -> bool:
-        return said and not await _is_shown(reach, place, markers, index)
+    async def one(place: Place, said: bool | None) -> bool:
+        return bool(said) and not await _is_shown(reach, place, markers, index)
 
     return dict(zip(gone, await asyncio.gather(*(one(*each) for each in gone.items())), strict=True))
 
@@ -139,8 +139,11 @@ async def _left(reach: Reach, owner: Principal, markers: Mapping[str, Marker], i
     return left
 
 
-async def _delete(reach: Reach, owner: Principal, location: str) -> bool:
-    """Is it gone?"""
+async def _delete(reach: Reach, owner: Principal, location: str) -> bool | None:
+    """Is it gone? None: the delete was refused, and a listing is to say whether there was anything to remove.
+
+    "Not found" or "no such note" may also mean that the scenario's path is wrong.
+    """
     if owner not in reach.sessions:
         return False
     try:
@@ -150,5 +153,6 @@ async def _delete(reach: Reach, owner: Principal, location: str) -> bool:
         )
     except Stopped:
         return False
-    # "Not found" may also mean that the scenario's path is wrong: believed only where a listing is to bear it out.
-    return reply.kind in (_GONE if Verb.LIST in reach.verbs else _DONE)
+    if reply.kind in _DONE:
+        return True
+    return None if Verb.LIST in reach.verbs and reply.kind in CLEAN_REFUSALS else False

@@ -4,10 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from sectum.actions import Recall, Verb
+from sectum.actions import Action, AnswerKind, Principal, Recall, Reply, Sink, Verb
 from sectum.testing import Audience, ManualClock, MemoryStore, MemorySurface, memory_scenario, try_out
 
-VERBS = frozenset({Verb.WHOAMI, Verb.WRITE, Verb.FETCH, Verb.LIST, Verb.DELETE, Verb.RECALL, Verb.HISTORY})
+VERBS = frozenset(
+    {Verb.WHOAMI, Verb.WRITE, Verb.FETCH, Verb.LIST, Verb.DELETE, Verb.RECALL, Verb.HISTORY, Verb.RECALL_OPEN}
+)
 FIELDS = {"attacks": ["memory-contamination"], "settleSeconds": 30}
 SAME, OTHER = "same-tenant", "other-tenant"
 
@@ -27,7 +29,7 @@ def leaking(result: dict[str, Any]) -> set[tuple[str, str]]:
     }
 
 
-RECALLS = {f"recall-{cue}{when}" for cue in ("topic", "earlier", "summary") for when in ("", "-later")}
+RECALLS = {f"recall-{cue}{when}" for cue in ("topic", "mention", "earlier", "summary") for when in ("", "-later")}
 
 
 def test_a_memory_that_keeps_everybody_apart_passes() -> None:
@@ -74,16 +76,41 @@ def test_what_is_asked_later_is_asked_when_the_memory_has_settled() -> None:
     assert max(clock.slept) == pytest.approx(30, abs=1)
 
 
+@pytest.mark.parametrize("leaks_when_settled", [False, True])
+def test_what_shows_only_until_the_memory_has_settled_or_only_then_is_told_apart(leaks_when_settled: bool) -> None:
+    clock = ManualClock()
+
+    class Settles(MemorySurface):
+        async def answer(self, asker: Principal, action: Action, sink: Sink) -> Reply:
+            settled = clock.seconds >= 30
+            self.leaky_recall = Audience.EVERYBODY if settled == leaks_when_settled else Audience.OWNER
+            return await super().answer(asker, action, sink)
+
+    later = {way for way, _ in leaking(run(Settles(verbs=VERBS), clock))}
+    recalls = {way for way in RECALLS if way.endswith("-later") == leaks_when_settled}
+    assert later == recalls | (set() if leaks_when_settled else {"recall-topic+tenant-header"})
+
+
 def test_a_memory_that_recalls_nothing_is_inconclusive() -> None:
     result = run(MemorySurface(verbs=VERBS - {Verb.FETCH}, empty_to_all=True))
     assert result["verdict"] == "Inconclusive"
     assert {reason for cell in result["cells"] for reason in cell["reasons"]} == {"PositiveControlFailed"}
 
 
-def test_the_owner_is_asked_by_topic_too_where_the_cue_says_nothing_of_it() -> None:
-    surface = MemorySurface(verbs=VERBS)
-    result = run(surface)
-    cues = [action.cue for _, action in surface.received if isinstance(action, Recall)]
-    by_open_cue = [row for row in result["rows"] if row["phrasing"].startswith(("recall-e", "recall-s"))]
-    assert [len(arm["answers"]) for arm in by_open_cue[0]["arms"]] == [2, 1, 1, 2]
-    assert not [cue for cue in cues if "{" in cue]
+def test_open_cues_are_tried_only_where_they_bring_the_owner_his_own() -> None:
+    result = run(MemorySurface(verbs=VERBS - {Verb.RECALL_OPEN}))
+    ways = {row["phrasing"] for row in result["rows"]}
+    assert not {way for way in ways if "earlier" in way or "summary" in way}
+    assert {"recall-topic", "recall-mention-later"} < ways
+
+
+def test_a_cue_that_brings_nobody_anything_earns_no_pass() -> None:
+    class Shy(MemorySurface):
+        async def answer(self, asker: Principal, action: Action, sink: Sink) -> Reply:
+            if isinstance(action, Recall) and "earlier" in action.cue:
+                return Reply(AnswerKind.EMPTY, items=())
+            return await super().answer(asker, action, sink)
+
+    result = run(Shy(verbs=VERBS))
+    wrong = {(row["phrasing"], row["reason"]) for row in result["rows"] if row["outcome"] != "Pass"}
+    assert wrong == {(way, "PositiveControlFailed") for way in ("recall-earlier", "recall-earlier-later")}

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sectum import catalog
-from sectum.actions import AnswerKind, Fetch, Impact, List, Principal, Verb
+from sectum.actions import AnswerKind, AskCached, Fetch, Impact, List, Principal, Verb, Write
 from sectum.ports import Arm, ArmView, AskPort, Attack
-from sectum.testing import API_VERBS, Audience, ManualClock, MemorySurface, memory_scenario, try_out
+from sectum.testing import API_VERBS, Audience, ManualClock, MemorySession, MemorySurface, memory_scenario, try_out
 
 WAYS = frozenset({Verb.PRESENT_TOKEN, Verb.REUSE_SESSION, Verb.CORRELATE})
 Ask = Callable[[ArmView, AskPort], Awaitable[Any]]
@@ -99,14 +100,15 @@ def test_a_way_that_the_surface_does_not_have_is_not_tried(monkeypatch: pytest.M
         assert {row["reason"] for row in result["rows"]} == {"ProbeCrashed"}
 
 
-def test_two_that_did_not_meet_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [AnswerKind.TIMEOUT, AnswerKind.DENIED, AnswerKind.EMPTY, AnswerKind.NOT_FOUND])
+def test_two_that_did_not_meet_show_nothing(kind: AnswerKind, monkeypatch: pytest.MonkeyPatch) -> None:
     class Drops(MemorySurface):
         async def answer(self, asker: Principal, action: Any, sink: Any) -> Any:
-            reply = await super().answer(asker, action, sink)
             beside = isinstance(action, Fetch) and action.correlation
-            return type(reply)(AnswerKind.TIMEOUT, items=()) if beside else reply
+            reply = await super().answer(asker, replace(action, correlation=None) if beside else action, sink)
+            return type(reply)(kind, items=()) if beside else reply
 
-    result = run(Drops(verbs=API_VERBS | WAYS), monkeypatch, at_the_same_moment)
+    result = run(Drops(verbs=API_VERBS | WAYS, crosses_replies=True), monkeypatch, at_the_same_moment)
     assert {row["reason"] for row in result["rows"]} == {"AnswerFault"}
 
 
@@ -145,6 +147,33 @@ def test_where_nothing_tells_no_control_is_asked_for() -> None:
     assert result["verdict"] == "Pass"
 
 
+def test_a_paraphrase_that_never_hits_earns_no_pass() -> None:
+    class Literal(MemorySurface):
+        async def answer(self, asker: Principal, action: Any, sink: Any) -> Any:
+            before = set(self.cache)
+            reply = await super().answer(asker, action, sink)
+            if isinstance(action, AskCached) and action.question.startswith("Tell"):
+                for key in set(self.cache) - before:
+                    del self.cache[key]
+                return replace(reply, kind=AnswerKind.ITEMS) if reply.kind == AnswerKind.CACHED else reply
+            return reply
+
+    scenario = memory_scenario(
+        Literal(verbs=API_VERBS | {Verb.TELL_CACHED}), surface_fields={"attacks": ["semantic-cache"]}
+    )
+    result = asyncio.run(try_out(scenario)).run
+    assert {(row["phrasing"], row["outcome"]) for row in result["rows"]} == {
+        ("tell-me", "Inconclusive"),
+        ("same-words", "Pass"),
+    }
+
+
+def test_a_cache_that_is_said_to_be_exact_is_asked_in_the_same_words_alone() -> None:
+    verbs = API_VERBS | {Verb.TELL_CACHED, Verb.EXACT_CACHE}
+    scenario = memory_scenario(MemorySurface(verbs=verbs), surface_fields={"attacks": ["semantic-cache"]})
+    assert {row["phrasing"] for row in asyncio.run(try_out(scenario)).run["rows"]} == {"same-words"}
+
+
 # --- free text
 
 
@@ -177,6 +206,38 @@ def test_a_marker_of_a_planter_who_was_not_named_afterwards_is_no_ones_leak() ->
     }
     assert not {finding["marker"] for finding in result["findings"]} & unattributed
     assert result["verdict"] != "Pass"
+
+
+def test_a_session_id_that_holds_what_is_looked_for_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server could rename a session so that we carry the owner's marker to it as somebody else."""
+    surface = MemorySurface(verbs=API_VERBS | WAYS)
+
+    def session_id(session: MemorySession) -> str:
+        texts = [each.text for each in surface.documents.values() if each.owner == session.principal]
+        return " ".join(texts) or "none"
+
+    monkeypatch.setattr(MemorySession, "session_id", property(session_id))
+    result = run(surface, monkeypatch, in_the_owners_session)
+    assert {row["reason"] for row in result["rows"]} == {"Echo"}
+    assert not [action for _, action in surface.received if action.session]
+
+
+def test_a_run_that_is_stopped_while_planting_attributes_nothing() -> None:
+    class Stops(MemorySurface):
+        async def answer(self, asker: Principal, action: Any, sink: Any) -> Any:
+            if isinstance(action, Write) and len(self.documents) == 2:
+                tasks = asyncio.all_tasks()
+                next(task for task in tasks if task.get_name() == "the run").cancel()
+                await asyncio.sleep(0.01)
+            return await super().answer(asker, action, sink)
+
+    async def go() -> Any:
+        scenario = memory_scenario(Stops(), surface_fields={"attacks": ["boundary-fetch"]})
+        return await asyncio.create_task(try_out(scenario), name="the run")
+
+    result = asyncio.run(go()).run
+    assert result["cancelled"]
+    assert {each["attributed"] for each in result["markers"] if each["planted"]} == {False}
 
 
 def test_a_short_location_names_a_document_on_its_own_surface_alone() -> None:

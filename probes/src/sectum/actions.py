@@ -28,6 +28,8 @@ class Verb(StrEnum):
     REUSE_SESSION = "reuseSession"
     PRESENT_TOKEN = "presentToken"  # noqa: S105  (no password)
     TELL_CACHED = "tellCached"
+    EXACT_CACHE = "exactCache"
+    RECALL_OPEN = "recallOpen"
 
 
 class Impact(StrEnum):
@@ -186,11 +188,6 @@ def verbs_needed(action: Action) -> frozenset[Verb]:
     return frozenset({VERB_OF[type(action)], *(verb for verb, used in ways.items() if used is not None)}) | beside
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """No request: wait until the surface has had its `settleSeconds` since planting ended."""
-
-
 class AnswerKind(StrEnum):
     """Every kind of answer is kept apart: the difference between two of them can tell that an object exists."""
 
@@ -210,6 +207,7 @@ class AnswerKind(StrEnum):
     TOO_LARGE = "too-large"  # beyond the bound on bytes; what came before it was scanned
     TOO_DEEP = "too-deep"  # nested beyond the bound
     MALFORMED = "malformed"  # not what the scenario says this verb returns
+    UNMET = "unmet"  # what somebody else asked beside brought him nothing: the two requests did not meet
 
 
 CLEAN_REFUSALS = frozenset(

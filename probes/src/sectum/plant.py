@@ -35,8 +35,8 @@ class Planted:
     """Marker id -> why it cannot be looked for."""
     doubtful: dict[str, str] = field(default_factory=dict, repr=False)
     """Marker id -> location asked for, of writes that may have left a document of which no receipt tells."""
-    unattributed: set[str] = field(default_factory=set)
-    """Ids of planted markers of which it is not proven whose they are: whoever sees one may be its owner."""
+    attributed: set[str] = field(default_factory=set)
+    """Ids of planted markers of which it is proven whose they are; whoever sees another may be its owner."""
     began: bool = False
     """Was anything written, or about to be?"""
 
@@ -87,8 +87,9 @@ async def _attribute(reach: Reach, markers: tuple[Marker, ...], planted: Planted
     owners = sorted({marker.spec.owner for marker in markers if marker.id in planted.locations})
     named = dict(zip(owners, await asyncio.gather(*(identify(reach, owner) for owner in owners)), strict=True))
     for marker in markers:
-        if marker.id in planted.locations and not named[marker.spec.owner]:
-            planted.unattributed.add(marker.id)
+        if marker.id in planted.locations and named[marker.spec.owner]:
+            planted.attributed.add(marker.id)
+        elif marker.id in planted.locations:
             planted.faults[marker.id] = Reason.IDENTITY_UNPROVEN
 
 

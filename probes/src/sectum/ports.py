@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from sectum.actions import Action, AnswerKind, Impact, Principal, Session, Settle, Target, Verb
+from sectum.actions import Action, AnswerKind, Impact, Principal, Session, Target, Verb
 from sectum.errors import SecretMissing
 from sectum.fields import SecretRef, Strict
 
@@ -46,9 +46,8 @@ class ArmView:
     """The trial's id: with the arm's name, what tells this request from all others."""
 
 
-AskPort = Callable[[Action | Settle], Awaitable[AnswerKind | None]]
-"""The one way from an attack to a surface: does the action as the arm's asker and tells only the kind of answer (None:
-there was nothing to be answered)."""
+AskPort = Callable[[Action], Awaitable[AnswerKind]]
+"""The one way from an attack to a surface: does the action as the arm's asker and tells only the kind of answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,10 @@ class Offer:
     verbs: frozenset[Verb]
     claims: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
+
+
+def _none_later(_phrasing: str) -> bool:
+    return False
 
 
 def _none_extra(_phrasing: str) -> int:
@@ -92,6 +95,8 @@ class Attack:
     """True where the foreign arm is played once before planting too: the effect is a difference."""
     control: Callable[[Offer], AnswerKind | None] = _no_control
     """The kind of answer by which the owner's last arm shows that what is attacked is at work; None: nothing tells."""
+    later: Callable[[str], bool] = _none_later
+    """Phrasings that are asked only once the surface has had its `settleSeconds` since planting, after all others."""
     extra_requests: Callable[[str], int] = _none_extra
     """Requests that a trial of this phrasing makes beyond one for each of its arms."""
     sends_marker: bool = False

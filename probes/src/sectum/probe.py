@@ -12,7 +12,6 @@ from typing import Any
 
 from sectum import catalog
 from sectum.actions import (
-    FAULTS,
     VERB_OF,
     Action,
     AnswerKind,
@@ -27,7 +26,6 @@ from sectum.actions import (
     Reply,
     Search,
     Session,
-    Settle,
     Sink,
     Target,
     Write,
@@ -152,21 +150,21 @@ class ArmPlay:
         target = self._world.target(spec.id, self._trial.owner)
         return ArmView(self._arm, self._trial.phrasing, target, self._trial.slot)
 
-    async def ask(self, action: Action | Settle) -> AnswerKind | None:
+    async def ask(self, action: Action) -> AnswerKind:
         """Do the action as the arm's asker, scan what goes out and what comes back; raises Stopped, ArmEnded."""
         if self.log["unknown"]:
             raise ArmEnded
         try:
-            if isinstance(action, Settle):
-                await settle(self._reach)
-                return None
             return await self._ask(action)
         except Stopped as stop:
             self.stopped = self.stopped or stop.reason
             raise
 
     async def _ask(self, action: Action) -> AnswerKind:
-        self._scan_outgoing(outgoing(action))
+        if action.session_of is not None:
+            action = replace(action, session=self._reach.sessions[action.session_of].session_id)
+        # A session's id is the server's own text: it must not smuggle a marker through us.
+        self._scan_outgoing("\n".join((outgoing(action), action.session or "")))
         session = self._reach.sessions[self._asker]
         free_text = isinstance(action, (Ask, AskCached))
         if free_text:
@@ -179,8 +177,6 @@ class ArmPlay:
 
         if not verbs_needed(action) <= self._reach.verbs:
             raise Stopped(Reason.PROBE_CRASHED)
-        if action.session_of is not None:
-            action = replace(action, session=self._reach.sessions[action.session_of].session_id)
         reply = await self._replied(session, action, sink)
         # That a forged token is refused is as it should be; that the asker's own is refused says nothing.
         fended = action.token is not None and reply.kind == AnswerKind.UNAUTHENTICATED
@@ -217,8 +213,8 @@ class ArmPlay:
             return mine
 
         reply = await gate.send(both, requests=2)  # of no verb: two at once may take longer than one
-        if kinds[-1] in FAULTS:  # then the two did not meet, and nothing is shown
-            self.log["answers"].append(str(kinds[-1]))
+        if self._arm == Arm.FOREIGN and kinds[-1] not in (AnswerKind.ITEMS, AnswerKind.CACHED):
+            self.log["answers"].append(str(AnswerKind.UNMET))  # then nothing is shown
         return reply
 
     def _scan_outgoing(self, text: str) -> None:
@@ -321,10 +317,15 @@ async def probe(
     done: Callable[[Row], None],
     arms: tuple[Arm, ...] = AFTER_PLANTING,
 ) -> None:
-    """Play a surface's trials, attack by attack, in random order within each; fills `rows` by slot as trials end.
+    """Play a surface's trials, in random order within a wave; fills `rows` by slot as trials end.
 
+    Attacks that ask at once and later come first, one after another like all others, each without what it asks later;
+    that comes when all else is done and the surface has settled.
     Arms stay `unproven` until `prove` has read every asker's identity once more.
     """
+    attacks = catalog.attacks()
+    later = [trial for trial in trials if attacks[trial.attack].later(trial.phrasing)]
+    waiting, impatient = {trial.slot for trial in later}, {trial.attack for trial in later}
     places = asyncio.Semaphore(reach.surface.budget.in_flight)
 
     async def one(trial: Trial) -> None:
@@ -333,12 +334,17 @@ async def probe(
             await play(world, reach, trial, arms, row)
             done(row)
 
-    for name in dict.fromkeys(trial.attack for trial in trials):
-        wave = [trial for trial in trials if trial.attack == name]
+    async def play_wave(wave: list[Trial]) -> None:
         random.shuffle(wave)  # order must not line up with askers; no secret hangs on it
         async with asyncio.TaskGroup() as group:
             for trial in wave:
                 group.create_task(one(trial))
+
+    for name in sorted({trial.attack for trial in trials}, key=lambda name: (name not in impatient, name)):
+        await play_wave([trial for trial in trials if trial.attack == name and trial.slot not in waiting])
+    if later:
+        await settle(reach)
+        await play_wave(later)
 
 
 async def prove(reach: Reach, rows: list[Row]) -> None:

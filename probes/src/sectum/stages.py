@@ -147,7 +147,10 @@ async def conclude_probes(job: Job) -> None:
         ]
         await prove(reach, rows)
         planted = job.planted.setdefault(reach.name, Planted())
-        written = {"planted": sorted(planted.locations), "unattributed": sorted(planted.unattributed)}
+        written = {
+            "planted": sorted(planted.locations),
+            "unattributed": sorted(planted.locations.keys() - planted.attributed),
+        }
         await _start(job, Stage.PLANT, reach)
         await job.record(Stage.PLANT, reach.name, RecordKind.RESULT, written)
         gate = reach.gate

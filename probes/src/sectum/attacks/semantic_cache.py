@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sectum.actions import AnswerKind, AskCached, Impact, Verb
-from sectum.ports import ArmView, AskPort, Attack, Offer
+from sectum.ports import Arm, ArmView, AskPort, Attack, Offer
 
 _PRIMING = "What is the reference for the {topic}?"
 _PARAPHRASES = {
@@ -12,18 +12,19 @@ _PARAPHRASES = {
 }
 
 
-def _phrasings(_offer: Offer) -> tuple[str, ...]:
-    return tuple(_PARAPHRASES)
+def _phrasings(offer: Offer) -> tuple[str, ...]:
+    """A cache that knows only the very same question is not asked in other words."""
+    return ("same-words",) if Verb.EXACT_CACHE in offer.verbs else tuple(_PARAPHRASES)
 
 
 async def _attempt(view: ArmView, ask: AskPort) -> None:
-    """The owner primes the cache with his question; the others ask it in other words."""
-    template = _PRIMING if view.arm.by_owner else _PARAPHRASES[view.phrasing]
+    """The owner primes the cache with his question; then all ask it in other words, he last."""
+    template = _PRIMING if view.arm == Arm.OWNER_BEFORE else _PARAPHRASES[view.phrasing]
     await ask(AskCached(template.format(topic=view.target.topic)))
 
 
 def _control(offer: Offer) -> AnswerKind | None:
-    """Where the surface tells, the owner's own question, asked again, must come out of the cache."""
+    """Where the surface tells, the owner's question, asked again in these words, must come out of the cache."""
     return AnswerKind.CACHED if Verb.TELL_CACHED in offer.verbs else None
 
 

@@ -21,7 +21,7 @@ from sectum.rpc.exchange import Exchange
 from sectum.rpc.link import Link
 from sectum.web.documents import BrokenPromise, parse
 from sectum.web.templates import Headers, Values, named
-from sectum.web.tokens import BY_THE_ISSUER, GENUINE, Tokens
+from sectum.web.tokens import GENUINE, Tokens
 
 _PASSING = frozenset({AnswerKind.THROTTLED, AnswerKind.SERVER_ERROR, AnswerKind.TIMEOUT, AnswerKind.UNREACHABLE})
 
@@ -82,8 +82,8 @@ class Client:
 
     @property
     def session_id(self) -> str | None:
-        """What the server called this session."""
-        return self._link.session_id if self._link else None
+        """What the server called this session; None where there is none any more."""
+        return self._link.session_id if self._link and not self._link.dead else None
 
     async def perform(self, action: Action, sink: Sink) -> Reply:
         """Do the action within the bounds; ValueError for a verb or a token that the scenario does not have."""
@@ -165,7 +165,7 @@ class Client:
         tokens = self._target.tokens
         if tokens is None or name not in tokens.names():
             raise ValueError(f"the scenario gives no {name}")
-        if name in BY_THE_ISSUER and not self._genuine:
+        if name != "none" and self._key is not None and not self._genuine:
             fault = await self._try_genuine(tokens, exchange)
             if fault:
                 return call.failed(fault)

@@ -48,6 +48,8 @@ class Chat(Fields):
 class ChatCached(Chat):
     """The same, through the answer cache."""
 
+    exact: bool = False
+    """Does the cache know only the very same question? Then no paraphrase is tried."""
     cached: Expected | None = None
     """JSONPath in the (joined) answer -> the value that is there when it came out of the cache."""
 
@@ -98,12 +100,13 @@ class OpenAiSpec(WebApi):
     def call(self, verb: Verb) -> Call | None:
         """What the scenario says on a verb; the two ways of asking become requests."""
         if verb == Verb.ASK:
-            return None if self.ask is None else self._chat(self.ask, None)
+            return None if self.ask is None else self._chat(self.ask, {})
         if verb == Verb.ASK_CACHED:
-            return None if self.ask_cached is None else self._chat(self.ask_cached, self.ask_cached.cached)
+            way = self.ask_cached
+            return None if way is None else self._chat(way, {"cached": way.cached, "exact": way.exact})
         return super().call(verb)
 
-    def _chat(self, way: Chat, cached: dict[str, str] | None) -> ChatCall:
+    def _chat(self, way: Chat, cache: dict[str, Any]) -> ChatCall:
         prompt: list[JsonValue] = [] if self.system is None else [{"role": "system", "content": self.system}]
         body: dict[str, JsonValue] = {
             "model": self.model,
@@ -116,7 +119,7 @@ class OpenAiSpec(WebApi):
         }
         headers = {"Accept": f"{_EVENTS}, application/json"} if self.stream else {}
         request = Request(method="POST", path=self.path, query=way.query, headers={**headers, **way.headers}, body=body)
-        return ChatCall(request=request, stream=self.stream, citations=self.citations, id=self.id, cached=cached)
+        return ChatCall(request=request, stream=self.stream, citations=self.citations, id=self.id, **cache)
 
 
 class ChatCall(Call):
@@ -126,12 +129,14 @@ class ChatCall(Call):
     stream: bool
     citations: Path | None
     id: Path
-    cached: Expected | None
+    cached: Expected | None = None
+    exact: bool = False
 
-    @property
-    def tells_cached(self) -> bool:
-        """Where the scenario says how."""
-        return self.cached is not None
+    def also(self) -> frozenset[Verb]:
+        """Whether its answers tell that they were cached, and whether paraphrases make no sense."""
+        return frozenset(
+            verb for verb, said in ((Verb.TELL_CACHED, self.cached), (Verb.EXACT_CACHE, self.exact)) if said
+        )
 
     def understand(self, arrived: Arrived, *, depth: int, sink: Sink) -> Answer:
         """Events are joined whatever the status or the header calls them: a marker must not hide between two."""

@@ -55,10 +55,9 @@ class WebApi(AdapterSpec):
         return call
 
     def verbs(self) -> frozenset[Verb]:
-        """Those that are given, and whether answers tell that they came out of a cache."""
-        given = frozenset(verb for verb in _FIELDS if self.call(verb))
-        cached = self.call(Verb.ASK_CACHED)
-        return given | ({Verb.TELL_CACHED} if cached and cached.tells_cached else set())
+        """Those that are given, and what they make possible beside."""
+        calls = {verb: call for verb in _FIELDS if (call := self.call(verb)) is not None}
+        return frozenset(calls).union(*(call.also() for call in calls.values()))
 
     def claim_names(self) -> tuple[str, ...]:
         """Those that are given."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from sectum.actions import AnswerKind, Reply, Sink
+from sectum.actions import AnswerKind, Reply, Sink, Verb
 from sectum.fields import Strict, Text, placeholders
 from sectum.web.documents import leaves, parse
 from sectum.web.jsonpaths import Path, find, items_at, rows_at, text_at
@@ -73,10 +73,9 @@ class Call(Strict):
         self.request.check(self.knows | PRINCIPAL)
         return self
 
-    @property
-    def tells_cached(self) -> bool:
-        """Do its answers tell whether they came out of the answer cache?"""
-        return False
+    def also(self) -> frozenset[Verb]:
+        """What it makes possible beside its own verb."""
+        return frozenset()
 
     def understand(self, arrived: Arrived, *, depth: int, sink: Sink) -> Answer:
         """Take an answer apart, and feed every text of it to the sink."""
@@ -181,6 +180,12 @@ class RecallCall(ItemsCall):
     """Asks a memory for what it holds on a cue."""
 
     knows = frozenset({"cue"})
+    open: bool = False
+    """Does it bring the owner's memories for a cue that says nothing of them? Then such cues are tried too."""
+
+    def also(self) -> frozenset[Verb]:
+        """Whether open cues can be tried."""
+        return frozenset({Verb.RECALL_OPEN} if self.open else ())
 
 
 class HistoryCall(ItemsCall):
@@ -226,6 +231,8 @@ class AskCall(Call):
 class AskCachedCall(AskCall):
     """Puts a question to the application as its users do, answer cache included."""
 
+    exact: bool = False
+    """Does the cache know only the very same question? Then no paraphrase is tried."""
     cached: Expected | None = None
     """JSONPath -> the value that is there when the answer came out of the cache, such as $.cached: "true"."""
 
@@ -235,10 +242,11 @@ class AskCachedCall(AskCall):
             check_template("cached", template, PRINCIPAL)
         return self
 
-    @property
-    def tells_cached(self) -> bool:
-        """Where the scenario says how."""
-        return self.cached is not None
+    def also(self) -> frozenset[Verb]:
+        """Whether its answers tell that they were cached, and whether paraphrases make no sense."""
+        return frozenset(
+            verb for verb, said in ((Verb.TELL_CACHED, self.cached), (Verb.EXACT_CACHE, self.exact)) if said
+        )
 
     def read(self, answer: Answer, values: Values) -> Reply:
         """CACHED instead of ITEMS where the answer says so."""

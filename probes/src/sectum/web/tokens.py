@@ -16,7 +16,7 @@ from sectum.fields import SecretRef, Strict, Text, fill, placeholders
 from sectum.web.templates import PRINCIPAL, Template, check_template, named
 
 _ALWAYS = ("none", "unsigned", "foreign-key")
-BY_THE_ISSUER = ("wrong-audience", "wrong-issuer", "expired")
+_BY_THE_ISSUER = ("wrong-audience", "wrong-issuer", "expired")
 """Forged tokens that only the issuer's own key can sign."""
 GENUINE = "genuine"
 """A token in which nothing is wrong: the control of those."""
@@ -65,7 +65,7 @@ class Tokens(Strict):
 
     def names(self) -> tuple[str, ...]:
         """Those that can be forged."""
-        return _ALWAYS + (BY_THE_ISSUER if self.issuer_key else ())
+        return _ALWAYS + (_BY_THE_ISSUER if self.issuer_key else ())
 
     def forged(self, name: str, who: Principal, *, key: bytes | None, now: int) -> str:
         """A token in the name of `who`, wrong in the way that its name says; raises jwt.PyJWTError for a bad key."""

@@ -20,9 +20,6 @@ from gptcache.similarity_evaluation import SearchDistanceEvaluation
 from assistant.config import CacheSettings
 from assistant.embedding import DIMENSIONS, Embedder, Vector
 
-# GPTCache declares its tables in SQLAlchemy's older way; nobody who starts the service can mend that.
-warnings.filterwarnings("ignore", category=sqlalchemy.exc.MovedIn20Warning)
-
 LARGEST_DISTANCE = 4.0  # squared Euclidean distance of two opposite unit vectors
 
 
@@ -83,7 +80,10 @@ class _Space:
         directory.mkdir(parents=True, mode=0o700)
         self._lock = threading.Lock()
         self._quoted: set[str] = set()
-        self._entries = CacheBase("sqlite", sql_url=f"sqlite:///{directory / 'answers.db'}")
+        with warnings.catch_warnings():
+            # GPTCache declares its tables in SQLAlchemy's older way; nobody who starts the service can mend that.
+            warnings.simplefilter("ignore", sqlalchemy.exc.MovedIn20Warning)
+            self._entries = CacheBase("sqlite", sql_url=f"sqlite:///{directory / 'answers.db'}")
         engine = self._entries.Session.kw["bind"]
         sqlalchemy.event.listen(engine, "connect", _without_waiting_for_the_disk)
         engine.dispose()  # the connection that made the tables was opened before

@@ -105,7 +105,7 @@ Evidence pack of Sectum run @RUN@
   attestation.sigstore.json   the signature: an in-toto Statement over every other file, in a Sigstore bundle v0.3
   README.txt                  this file
 
-Get the signer's public key from the signer, not from whoever handed you this pack. Say where it is, outside this folder:
+Get the signer's public key from the signer, not from whoever handed you this pack. It lies outside this folder:
 
      key=/path/to/evidence.pub
 

@@ -4,7 +4,7 @@
 #   UV_PYTHON=…  picks another interpreter, UV_PYTHON_DOWNLOADS=automatic lets uv fetch one
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo demo demo-llm test lint format bench clean
+.PHONY: help setup setup-demo demo demo-llm test lint format crds bench clean
 
 RUN := scripts/uv run --no-sync
 PYTEST := pytest
@@ -45,6 +45,10 @@ format: setup ## let ruff sort imports, fix what it can and format
 	@echo "→ ruff check --fix, ruff format"
 	@$(RUN) ruff check --fix --quiet || true
 	@$(RUN) ruff format
+
+crds: setup ## write the custom resources' definitions into crds/, out of the models
+	@echo "→ crds/"
+	@$(RUN) python -m sectum_operator.definitions crds
 
 bench: setup ## run every benchmark in benchmarks/
 	@for each in benchmarks/[a-z]*.py; do \

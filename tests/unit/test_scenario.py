@@ -133,6 +133,13 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         f"{SPEC}.credentials.secretRef.name",
         "must start with",
     ),
+    "another surface's issuer key": (
+        lambda d: d["spec"]["surfaces"][3]["adapter"]["mcp"]["tokens"]["issuerKey"]["secretRef"].update(
+            name="sectum-surface-api-issuer"
+        ),
+        "spec.surfaces[3].adapter.mcp",
+        "must start with 'sectum-surface-tools-'",
+    ),
     "a signer's secret of another name": (
         lambda d: d["spec"]["evidence"]["signer"]["ecKey"]["secretRef"].update(name="my-key"),
         "spec.evidence.signer.ecKey.secretRef",

@@ -419,6 +419,13 @@ def _surface_faults(path: str, surface: Surface) -> Iterator[ScenarioError]:
         yield ScenarioError(
             f"{path}.credentials.secretRef.name", "is another surface's", f"it must start with {wanted!r}"
         )
+    for reference in surface.spec.secret_refs():
+        if not reference.name.startswith(wanted):
+            yield ScenarioError(
+                f"{path}.adapter.{surface.adapter_name}",
+                f"takes {reference.name!r}, another surface's Secret",
+                f"the name must start with {wanted!r}",
+            )
     for number, attack in enumerate(surface.attacks or ()):
         yield from _known(f"{path}.attacks[{number}]", attack, set(catalog.attacks()))
     yield from _duplicates(f"{path}.attacks", list(surface.attacks or ()))

@@ -88,7 +88,7 @@ class Claim(Strict):
     """Database to ask in."""
     collection: Segment | None = None
     """Collection to ask."""
-    where: Annotated[dict[Text, JsonValue], Field(min_length=1)] | None = None
+    where: Annotated[dict[Text, JsonValue], Field(min_length=1, max_length=64)] | None = None
     """Metadata filter that reads and searches send."""
     headers: Headers = Field(default_factory=dict)
     """Header fields; never a credential, which belongs into the adapter's `headers`."""
@@ -128,7 +128,7 @@ class ChromaSpec(AdapterSpec):
     """Name of the collection in it; {tenant}, {user}. It must exist."""
     dimensions: Annotated[int, Field(ge=1, le=16000)]
     """Dimensions of its vectors."""
-    metadata: dict[Text, Scalar] = Field(default_factory=dict)
+    metadata: Annotated[dict[Text, Scalar], Field(max_length=64)] = Field(default_factory=dict)
     """Metadata of a written record; {tenant}, {user}, {title}, {text}."""
     top_k: Annotated[int, Field(ge=1, le=1000)] = 10
     """Records that a search asks for."""
@@ -136,7 +136,7 @@ class ChromaSpec(AdapterSpec):
     """Records that one page of a listing asks for."""
     whoami: Proof = Proof()
     """How a client proves who it is."""
-    claims: Annotated[tuple[Claim, ...], Field(max_length=16)] = ()
+    claims: Annotated[tuple[Claim, ...], Field(max_length=12)] = ()
     """What can be spoofed."""
 
     @model_validator(mode="after")

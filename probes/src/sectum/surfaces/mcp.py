@@ -29,13 +29,16 @@ def _checked_url(url: str) -> str:
     return url
 
 
+Arguments = Annotated[dict[Text, JsonValue], Field(max_length=64)]
+
+
 class Tool(Strict):
     """A tool, what it is called with, and what its answer promises; subclasses read the answer."""
 
     knows: ClassVar[frozenset[str]] = frozenset()
     tool: Text
     """The tool's name."""
-    arguments: dict[Text, JsonValue] = Field(default_factory=dict)
+    arguments: Arguments = Field(default_factory=dict)
     """Its arguments."""
 
     @model_validator(mode="after")
@@ -161,7 +164,7 @@ class Claim(Strict):
 
     name: Name
     """Name of the claim, for reports."""
-    arguments: Annotated[dict[Text, JsonValue], Field(min_length=1)]
+    arguments: Annotated[Arguments, Field(min_length=1)]
     """Arguments that are added to the tool's own, or take their place."""
 
     @model_validator(mode="after")
@@ -181,13 +184,17 @@ _TOOLS = {Verb.LIST: "list_"} | {
 class McpSpec(AdapterSpec):
     """An MCP server over streamable HTTP; its tools read, write and say who asks."""
 
-    url: Annotated[str, AfterValidator(_checked_url)]
+    url: Annotated[
+        str,
+        Field(max_length=2048, json_schema_extra={"pattern": r"^https?://[^?#@\s]+$"}),
+        AfterValidator(_checked_url),
+    ]
     """The endpoint; no request leaves it."""
     headers: Headers = Field(default_factory=dict)
     """Header fields of every request; the only place for {credential}."""
     tools: Tools
     """Which tool does what."""
-    claims: Annotated[tuple[Claim, ...], Field(max_length=16)] = ()
+    claims: Annotated[tuple[Claim, ...], Field(max_length=12)] = ()
     """Tenants as arguments."""
     tokens: Tokens | None = None
     """How tokens are forged for the run; left out: none are."""

@@ -75,7 +75,7 @@ class OpenAiSpec(WebApi):
     """Tokens that an answer may have; null leaves the field out."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = 0
     """0 lets a question be repeated; null leaves the field out."""
-    body: Annotated[dict[str, JsonValue], Field(alias="json")] = Field(default_factory=dict)
+    body: Annotated[dict[Text, JsonValue], Field(alias="json", max_length=64)] = Field(default_factory=dict)
     """Further fields of the request's body."""
     ask: Chat | None = None
     """Ask past the answer cache: {} where there is none, else what goes around it, such as a Cache-Control header."""

@@ -57,10 +57,10 @@ _PAGE = 100
 
 _NAME = r"[^\x00\".%]{1,63}"  # psycopg would take a % in a name for a parameter
 
-Column = Annotated[str, Field(pattern=f"^{_NAME}$")]
-Setting = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,62}$")]
+Column = Annotated[str, Field(max_length=63, pattern=f"^{_NAME}$")]
+Setting = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,62}$")]
 Template = Annotated[str, Field(max_length=1024, coerce_numbers_to_str=True)]
-Settings = dict[Setting, Template]
+Settings = Annotated[dict[Setting, Template], Field(max_length=16)]
 
 
 def _vector(text: str, dimensions: int) -> str:
@@ -103,7 +103,7 @@ class Claim(Strict):
 class PgvectorSpec(AdapterSpec):
     """The customer's own table, asked as the customer's own roles."""
 
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,255}$")]
+    host: Annotated[str, Field(max_length=255, pattern=r"^[A-Za-z0-9._:/-]{1,255}$")]
     """Host name, address, or the folder of a Unix socket."""
     port: Annotated[int, Field(ge=1, le=65535)] = 5432
     """TCP port."""
@@ -113,7 +113,7 @@ class PgvectorSpec(AdapterSpec):
     """As in libpq."""
     role: Annotated[Template, Field(min_length=1)] = "{tenant}_{user}"
     """The principal's own login role; its password is the credential."""
-    table: Annotated[str, Field(pattern=rf"^{_NAME}(\.{_NAME})?$")]
+    table: Annotated[str, Field(max_length=127, pattern=rf"^{_NAME}(\.{_NAME})?$")]
     """Table, or schema.table."""
     columns: Columns = Columns()
     """Its columns."""
@@ -125,13 +125,13 @@ class PgvectorSpec(AdapterSpec):
     """Operator that a search orders by."""
     top_k: Annotated[int, Field(ge=1, le=1000)] = 10
     """Rows that a search asks for."""
-    values: dict[Column, Template] = Field(default_factory=dict)
+    values: Annotated[dict[Column, Template], Field(max_length=64)] = Field(default_factory=dict)
     """Further columns of a written row; {tenant}, {user}, {title}, {text}."""
     settings: Settings = Field(default_factory=dict)
     """Session settings that the application would set when it connects; {tenant}, {user}."""
     whoami: Proof = Proof()
     """How a client proves who it is."""
-    claims: Annotated[tuple[Claim, ...], Field(max_length=16)] = ()
+    claims: Annotated[tuple[Claim, ...], Field(max_length=12)] = ()
     """Session settings that can be spoofed."""
 
     @model_validator(mode="after")

@@ -37,7 +37,7 @@ class WebApi(AdapterSpec):
     """List documents."""
     delete: DeleteCall | None = None
     """Remove a document."""
-    claims: Annotated[tuple[Claim, ...], Field(max_length=16)] = ()
+    claims: Annotated[tuple[Claim, ...], Field(max_length=12)] = ()
     """Tenant fields that can be spoofed."""
 
     @model_validator(mode="after")

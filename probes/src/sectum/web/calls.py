@@ -15,7 +15,7 @@ from sectum.web.documents import leaves, parse
 from sectum.web.jsonpaths import Path, find, items_at, rows_at, text_at
 from sectum.web.templates import PRINCIPAL, Request, Template, Values, check_template
 
-Expected = Annotated[dict[Path, Template], Field(min_length=1)]
+Expected = Annotated[dict[Path, Template], Field(min_length=1, max_length=16)]
 """JSONPath -> the one value that must be there."""
 
 

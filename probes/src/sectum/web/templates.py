@@ -17,7 +17,8 @@ PRINCIPAL = frozenset({"tenant", "user"})
 """What every template knows."""
 
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f]|^ | $")
-_CREDENTIAL = re.compile(r"authoriz|cookie|api-?_?key|token|secret|passw|credential|signature", re.IGNORECASE)
+CREDENTIAL = re.compile(r"authoriz|cookie|api-?_?key|token|secret|passw|credential|signature", re.IGNORECASE)
+"""What the name of a header field or parameter has that carries a credential."""
 
 
 def _checked_header(name: str) -> str:
@@ -36,11 +37,15 @@ def _checked_origin(origin: str) -> str:
     return origin.rstrip("/")
 
 
-Origin = Annotated[str, AfterValidator(_checked_origin)]
+Origin = Annotated[
+    str,
+    Field(max_length=512, json_schema_extra={"pattern": r"^https?://[^/?#@\s]+/?$"}),  # the validator says it better
+    AfterValidator(_checked_origin),
+]
 Template = Annotated[str, Field(max_length=4096, coerce_numbers_to_str=True)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,80}$"), AfterValidator(_checked_header)]
-Headers = dict[HeaderName, Template]
-Query = dict[Text, Template]
+Headers = Annotated[dict[HeaderName, Template], Field(max_length=16)]
+Query = Annotated[dict[Text, Template], Field(max_length=16)]
 PathTemplate = Annotated[str, Field(pattern=r"^/[^?#\s\\]*$", max_length=2048)]
 
 
@@ -52,7 +57,7 @@ def named(who: Principal) -> dict[str, str]:
 def check_no_literal(field_name: str, fields: Mapping[str, str]) -> None:
     """Raises ValueError for a header field or parameter that looks like a credential and is spelt out."""
     for name, template in fields.items():
-        if _CREDENTIAL.search(name) and template and not placeholders(template):
+        if CREDENTIAL.search(name) and template and not placeholders(template):
             raise ValueError(
                 f"{field_name}.{name} looks like a credential, and the scenario is no place for one; put it into the "
                 "surface's Secret and write {credential} in the adapter's headers"

@@ -34,7 +34,7 @@ class KeyRef(Strict):
 class Tokens(Strict):
     """How tokens are forged for the run: each wrong in one way, in another's name, and good for a minute."""
 
-    claims: Annotated[dict[Text, Template], Field(min_length=1)]
+    claims: Annotated[dict[Text, Template], Field(min_length=1, max_length=32)]
     """Claims that name the principal; {tenant} and {user} must both be mentioned."""
     issuer: Text
     """The right `iss`."""

@@ -1,0 +1,1 @@
+"""Custom resources -> runs of Sectum's stages on Kubernetes, and evidence packs out of them."""

@@ -10,6 +10,7 @@ import yaml
 from sectum import scenario
 from sectum.actions import Principal
 from sectum.errors import ScenarioError
+from sectum.plan import make_plan
 from sectum.scenario import Scenario, load, parse
 
 QUICKSTART = (Path(__file__).parents[2] / "examples" / "quickstart" / "scenario.yaml").read_text()
@@ -303,3 +304,13 @@ def test_the_schema_describes_every_field() -> None:
         if not {"description", "$ref"} & about.keys()
     ]
     assert bare == []
+
+
+def test_a_null_in_place_of_a_default_is_in_the_snapshot() -> None:
+    """Without it the scenario that is read back out of a pack or a sealed manifest would be another one."""
+    document = quickstart()
+    [vectors] = [each for each in document["spec"]["surfaces"] if each["name"] == "vectors"]
+    vectors["adapter"]["pgvector"]["columns"]["vector"] = None
+    read = parse(document)
+    assert parse(read.snapshot()) == read
+    assert make_plan(parse(read.snapshot())).rows() == make_plan(read).rows()

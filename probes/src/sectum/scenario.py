@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from sectum import catalog
 from sectum.actions import Impact, Principal
@@ -266,8 +266,22 @@ class Scenario(Strict):
 
     def snapshot(self) -> dict[str, Any]:
         """The resolved scenario as JSON types, defaults filled in: what a run is bound to."""
-        snapshot: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        snapshot: dict[str, Any] = _told(self, self.model_dump(mode="json", by_alias=True))
         return snapshot
+
+
+def _told(value: Any, dumped: Any) -> Any:
+    """What was dumped, less the nulls that mean "left out": a null in place of another default is said."""
+    if isinstance(value, BaseModel):
+        told = {}
+        for name, field in type(value).model_fields.items():
+            inner, key = getattr(value, name), field.alias or name
+            if inner is not None or field.default is not None:
+                told[key] = _told(inner, dumped[key])
+        return told
+    if isinstance(value, tuple | list):
+        return [_told(*each) for each in zip(value, dumped, strict=True)]
+    return dumped
 
 
 MAX_CHARACTERS = 512 * 1024

@@ -25,6 +25,7 @@ from sectum.actions import (
     Write,
 )
 from sectum.codec import b64
+from sectum.finding import existence_shows
 from sectum.gate import Gate
 from sectum.job import Progress
 from sectum.manifest import Manifest, draw_manifest
@@ -295,6 +296,24 @@ def test_an_excluded_attack_is_not_tried_and_does_not_keep_a_run_from_passing() 
     assert result["verdict"] == "Pass"
     assert not [action for _, action in surface.received if isinstance(action, (Search, Ask))]
     assert [skip["detail"] for skip in result["skips"] if skip["reason"] == "Excluded"] == ["known"]
+
+
+def test_an_answer_that_is_missing_or_says_nothing_tells_of_no_existence() -> None:
+    """A run that was cancelled said that 404 and no answer at all differ (found by a user)."""
+    row = next(each for each in run(MemorySurface(tells_existence=True))["rows"] if existence_shows(each))
+    decoy = next(arm for arm in row["arms"] if arm["arm"] == "decoy")
+    assert not existence_shows({**row, "fault": "Cancelled"})
+    for answers in ([], ["timeout"], ["throttled"]):
+        arms = [{**arm, "answers": answers} if arm is decoy else arm for arm in row["arms"]]
+        assert not existence_shows({**row, "arms": arms})
+
+
+def test_with_one_tenant_nothing_between_tenants_is_shown() -> None:
+    result = run(MemorySurface(), tenants={"acme": ("ann", "ben")})
+    cells = {(cell["attack"], cell["askerKind"]): cell["outcome"] for cell in result["cells"]}
+    assert {outcome for (_, kind), outcome in cells.items() if kind == SAME} == {"Pass"}
+    assert {outcome for (_, kind), outcome in cells.items() if kind == OTHER} == {"NotCovered"}
+    assert result["verdict"] == "Inconclusive"
 
 
 def test_an_existence_oracle_is_told_and_is_no_leak() -> None:

@@ -54,7 +54,7 @@ def _run(script: str, folder: Path, *, path: str = "") -> subprocess.CompletedPr
 def _with_key(script: str, sample: runs.Sample, folder: Path) -> str:
     key = folder.parent / "evidence.pub"
     key.write_bytes(sample.key)
-    return script.replace("evidence.pub", str(key))
+    return f"key={key}\n{script}"
 
 
 def test_cosign_verifies_every_file_as_the_readme_says(tmp_path: Path) -> None:

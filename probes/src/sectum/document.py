@@ -28,11 +28,11 @@ SCHEMA = "sectum.ai/run/v1"
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Slot = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
-Time = Annotated[str, Field(pattern=r"^20\d{2}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d\.\d{3}Z$")]
+Time = Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{3}Z$")]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")]
 Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+!_-]{0,63}$")]
 MarkerId = Annotated[
-    str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}/([a-z][a-z0-9-]{0,39}/[a-z][a-z0-9-]{0,39}|-/decoy)/[a-z]+/\d{1,3}$")
+    str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}/([a-z][a-z0-9-]{0,39}/[a-z][a-z0-9-]{0,39}|-/decoy)/[a-z]+/[0-9]{1,3}$")
 ]
 Word = Annotated[str, Field(pattern=r"^[!-~]{1,200}$")]
 Line = Annotated[str, Field(min_length=1, max_length=2048)]

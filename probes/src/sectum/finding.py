@@ -177,7 +177,14 @@ def _finding(sighting: Sighting) -> Finding:
 
 
 def existence_shows(row: Row) -> bool:
-    """Did the foreign arm get another kind of answer than the decoy arm, though neither saw a thing? (an oracle)"""
-    answers = {arm["arm"]: arm["answers"] for arm in row["arms"] if not arm["seen"]}
+    """Did the foreign arm get another kind of answer than the decoy arm, though neither saw a thing? (an oracle)
+
+    Told only of trials that were played to their end, and of answers that say something.
+    """
+    if row["fault"]:
+        return False
+    answers = {
+        arm["arm"]: arm["answers"] for arm in row["arms"] if not arm["seen"] and FAULTS.isdisjoint(arm["answers"])
+    }
     foreign, decoy = answers.get(str(Arm.FOREIGN)), answers.get(str(Arm.DECOY))
-    return foreign is not None and decoy is not None and foreign != decoy
+    return bool(foreign) and bool(decoy) and foreign != decoy

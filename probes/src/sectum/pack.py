@@ -105,12 +105,15 @@ Evidence pack of Sectum run @RUN@
   attestation.sigstore.json   the signature: an in-toto Statement over every other file, in a Sigstore bundle v0.3
   README.txt                  this file
 
-Get the signer's public key from the signer, not from whoever handed you this pack. It is called evidence.pub here.
-Leave this folder as it is: an added, removed or changed file makes verification fail. Write no file into it.
+Get the signer's public key from the signer, not from whoever handed you this pack. It lies outside this folder:
+
+     key=/path/to/evidence.pub
+
+Leave this folder as it is: an added, removed or changed file makes verification fail. Run the commands in it.
 
 1. With Sectum: every check there is, each on a line of its own
 
-     sectum verify PACK --key evidence.pub --open OPEN-RECORD --allow-unanchored
+     sectum verify . --key "$key" --open OPEN-RECORD --allow-unanchored
 
    Without the Open record (or the sealed manifest and its key) it says "planned trials: - not anchored": then only the
    signer's word says that no planned trial was left out. This pack carries no timestamp and no transparency log entry;
@@ -118,7 +121,7 @@ Leave this folder as it is: an added, removed or changed file makes verification
 
 2. With cosign, 3.1.3 or newer: signature and digest, for one file at a time; it needs no network
 
-     cosign verify-blob-attestation --key evidence.pub \\
+     cosign verify-blob-attestation --key "$key" \\
        --type https://in-toto.io/attestation/test-result/v0.1 \\
        --bundle attestation.sigstore.json --insecure-ignore-tlog run.json
 
@@ -133,7 +136,7 @@ Leave this folder as it is: an added, removed or changed file makes verification
      jq -r '.dsseEnvelope.signatures[0].sig' attestation.sigstore.json | base64 -d > "$out/signature"
      { printf 'DSSEv1 28 application/vnd.in-toto+json %d ' "$(wc -c < "$out/statement")"
        cat "$out/statement"; } > "$out/signed"
-     openssl dgst -sha256 -verify evidence.pub -signature "$out/signature" "$out/signed"
+     openssl dgst -sha256 -verify "$key" -signature "$out/signature" "$out/signed"
      jq -r '.subject[] | .digest.sha256 + "  " + .name' "$out/statement" | sha256sum --check --strict
 
    The first check prints "Verified OK", the second "OK" for each file.

@@ -314,9 +314,7 @@ def _pair_skips(scenario: Scenario, surface: Surface, attack: Attack) -> Iterato
     """Pairs that are not tried, and kinds of asker that this scenario has not got."""
     kinds = {asker_kind(asker, owner) for asker, owner in _pairs(scenario)}
     if "other-tenant" not in kinds:
-        yield Skip(
-            surface.name, attack.name, SkipReason.NO_OTHER_TENANT, "the scenario has one tenant", requested=False
-        )
+        yield Skip(surface.name, attack.name, SkipReason.NO_OTHER_TENANT, "the scenario has one tenant", requested=True)
     if "same-tenant" not in kinds:
         yield Skip(surface.name, attack.name, SkipReason.NO_OTHER_USER, "no tenant has two users", requested=False)
     pairs = sum(shared(scenario, surface.name, asker=asker, owner=owner) for asker, owner in _pairs(scenario))

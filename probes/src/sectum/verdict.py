@@ -156,7 +156,7 @@ def _uncovered(skips: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {
             "surface": skip["surface"],
             "attack": skip["attack"],
-            "askerKind": "any",
+            "askerKind": "other-tenant" if skip["reason"] == SkipReason.NO_OTHER_TENANT else "any",
             "outcome": str(Outcome.NOT_COVERED),
             "reasons": [skip["reason"]],
         }

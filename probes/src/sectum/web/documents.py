@@ -43,12 +43,14 @@ def parse(text: str, *, depth: int) -> Parsed:
     """The document and its leaves, one a line; or the text as it came."""
     if _nesting(text, depth) > depth:
         return Parsed(..., clean(text), too_deep=True)
-    twice: list[Any] = []
+    lost: list[Any] = []
 
     def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        named = dict(pairs)
-        if len(named) < len(pairs):
-            twice.extend(pairs)  # a parser that takes the first of two equal keys would show what dict() drops
+        named: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in named:  # a parser that takes the first of two equal keys would show what is overwritten here
+                lost.append([key, named[key]])
+            named[key] = value
         return named
 
     try:
@@ -57,7 +59,7 @@ def parse(text: str, *, depth: int) -> Parsed:
         )
     except ValueError:
         return Parsed(..., clean(text))
-    return Parsed(document, clean("\n".join(leaves([document, *map(list, twice)]))))
+    return Parsed(document, clean("\n".join(leaves([document, *lost]))))
 
 
 def clean(text: str) -> str:

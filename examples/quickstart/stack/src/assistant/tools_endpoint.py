@@ -1,6 +1,7 @@
 """Turn HTTP requests into calls of the tools: who asks, in which session, and which reply is whose."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,9 @@ from starlette.types import Message, Receive, Scope, Send
 from assistant.access import Identity
 from assistant.config import Limits, Security
 from assistant.tools_auth import ToolsAuthenticator
+
+# Refused requests and what tools raise are answers; nobody who starts the service wants a line for each.
+logging.getLogger("mcp.server.streamable_http_manager").setLevel(logging.ERROR)
 
 SESSIONS = 10_000
 TOGETHER_SECONDS = 0.01  # replies that are ready within this time leave together

@@ -12,6 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = (ROOT / "probes" / "src" / "sectum", ROOT / "operator" / "src" / "sectum_operator")
 
+CLIENTS = ("anyio", "httpx2", "jwt", "mcp", "mcp_types")
+"""What the MCP adapter's clients are made of."""
+
 # contract, the module that gets an import, what it imports
 FORBIDDEN = [
     ("flow", "codec", "sectum.plan"),
@@ -22,7 +25,9 @@ FORBIDDEN = [
     ("flow", "rpc.client", "sectum.surfaces"),
     ("flow", "verdict", "sectum.pipeline"),
     ("attacks-pure", "attacks.entity_bleed", "time"),
+    *(("attacks-pure", "attacks.entity_bleed", client) for client in CLIENTS),
     ("attacks-reach-nothing", "ports", "httpx"),
+    *(("attacks-reach-nothing", "ports", client) for client in CLIENTS),
     ("attacks-independent", "attacks.entity_bleed", "sectum.attacks.boundary_fetch"),
     ("surfaces-independent", "surfaces.one_more", "sectum.surfaces.another"),
     ("keys-independent", "keys.one_more", "sectum.keys.another"),

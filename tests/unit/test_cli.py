@@ -26,7 +26,7 @@ from sectum.scenario import load
 
 from tests.notes_app import notes_scenario
 
-TALKATIVE = ("httpx", "httpcore", "psycopg", "psycopg.pool")
+TALKATIVE = ("httpx", "httpcore", "httpx2", "httpcore2", "mcp", "mcp.client", "psycopg", "psycopg.pool")
 SECRET = "content-that-nobody-may-see"
 
 

@@ -17,7 +17,7 @@ from sectum.errors import UsageError
 
 NARROWEST = 120
 """Columns where there is no terminal to ask."""
-_TALKATIVE = ("httpx", "httpcore", "psycopg", "psycopg.pool", "asyncio")
+_TALKATIVE = ("httpx", "httpcore", "httpx2", "httpcore2", "mcp", "psycopg", "psycopg.pool", "asyncio")
 """Loggers that put requests, headers, rows or exception texts into their lines."""
 
 _PADDING = re.compile(r" +$", re.MULTILINE)

@@ -28,7 +28,6 @@ from tests.stack.running import Stack, running_stack
 
 SEED = 20261124
 POINT_SECONDS = 120
-DOCUMENTS = 72  # 6 users, 4 surfaces, 3 markers
 
 
 @dataclass

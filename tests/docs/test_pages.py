@@ -2,16 +2,21 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import click
 import pytest
 import yaml
+from click.testing import CliRunner
+from pydantic.fields import FieldInfo
 from sectum import catalog
 from sectum.cli.app import app
-from sectum.plan import make_plan
+from sectum.fields import Strict
+from sectum.plan import SkipReason, make_plan
 from sectum.reasons import Reason
-from sectum.scenario import Scenario, parse
+from sectum.scenario import Scenario, Spec, Surface, load, parse
 
 ROOT = Path(__file__).parents[2]
 TENANTS = [
@@ -59,6 +64,90 @@ def test_an_adapters_page_offers_a_scenario_that_uses_all_its_verbs(name: str) -
 def test_the_page_on_verdicts_explains_every_reason() -> None:
     text = (ROOT / "docs" / "verdicts.md").read_text()
     assert [reason for reason in Reason if f"| {reason} |" not in text] == []
+
+
+MINIMAL = ROOT / "examples" / "minimal" / "scenario.yaml"
+SCENARIO_PAGE = (ROOT / "docs" / "scenario.md").read_text()
+
+
+def models_in(annotation: Any) -> Iterator[type[Strict]]:
+    """The models that a field's type mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
+        yield annotation
+    for part in get_args(annotation):
+        yield from models_in(part)
+
+
+def fields_of(model: type[Strict], path: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every field under `model` by its path in the YAML; adapters have pages of their own."""
+    for name, each in model.model_fields.items():
+        here = path + (each.alias or name)
+        many = "[]" if get_args(each.annotation)[-1:] == (...,) else ""
+        yield here, each
+        if here != "spec.surfaces[].adapter":
+            for inner in models_in(each.annotation):
+                yield from fields_of(inner, f"{here}{many}.")
+
+
+def default_of(each: FieldInfo) -> str:
+    """A field's default as the page writes it."""
+    if each.is_required():
+        return "required"
+    if isinstance(each.default, Strict):
+        return "[its defaults]"
+    if each.default is None:
+        return "–"
+    return f"`[{', '.join(each.default)}]`" if isinstance(each.default, tuple) else f"`{each.default}`"
+
+
+FIELDS = {path.removeprefix("spec."): default_of(each) for path, each in fields_of(Scenario)}
+# What stands for a table of its own, and unions of one key, whose key the page names in its fields' paths.
+HEADINGS = {"metadata", "spec", "manifest.key.unsafeLocalKey", "evidence.signer.ecKey"}
+
+
+def test_the_page_on_the_scenario_has_every_field_of_its_models_with_its_default_and_no_other() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \|[^|]*\| ([^|]*?)(?:\(#[a-z]+\))? \| [^|]+ \|$", SCENARIO_PAGE, re.M)
+    assert len(rows) == len(dict(rows))
+    assert dict(rows) == {path: default for path, default in FIELDS.items() if path not in HEADINGS}
+
+
+def test_the_page_on_the_scenario_names_every_kind_of_surface_adapter_and_secret() -> None:
+    kinds = Surface.model_fields["kind"].annotation
+    names = [*kinds, *catalog.adapters(), *catalog.key_backends(), *catalog.signer_backends()]  # type: ignore[misc]
+    prefixes = ["sectum-surface-<surface>-", "sectum-key-", "sectum-signer-"]
+    assert [name for name in names if f"`{name}`" not in SCENARIO_PAGE] == []
+    assert [prefix for prefix in prefixes if f"`{prefix}" not in SCENARIO_PAGE] == []
+
+
+def test_each_example_on_the_page_on_the_scenario_fits_the_minimal_one_and_does_what_it_says() -> None:
+    shown = {}
+    for block in re.findall(r"```yaml\n(.*?)```", SCENARIO_PAGE, re.DOTALL):
+        shown |= yaml.safe_load(block)
+        document = yaml.safe_load(MINIMAL.read_text())
+        for key, value in yaml.safe_load(block).items():
+            of_spec = key in {each.alias for each in Spec.model_fields.values()}
+            (document["spec"] if of_spec else document["spec"]["surfaces"][0])[key] = value
+        reasons = {skip.reason for skip in make_plan(parse(document)).skips}
+        assert (SkipReason.DECLARED_SHARING in reasons) == ("sharing" in block)
+        assert (SkipReason.EXCLUDED in reasons) == ("exclusions" in block)
+    assert {"sharing", "exclusions", "budget", "leftovers"} <= shown.keys()
+
+
+def test_the_minimal_scenario_is_short_and_tries_what_it_can_between_tenants_and_between_users() -> None:
+    assert len(MINIMAL.read_text().splitlines()) <= 35
+    plan = make_plan(load(MINIMAL.read_text()))
+    assert {trial.group for trial in plan.trials} == {
+        ("api", "boundary-fetch", "other-tenant"),
+        ("api", "boundary-fetch", "same-tenant"),
+    }
+    assert [skip for skip in plan.skips if skip.requested] == []
+    assert [total.residue for total in plan.totals] == [()]
+
+
+def test_the_minimal_scenario_passes_sectum_plan_without_a_warning() -> None:
+    result = CliRunner().invoke(app, ["plan", "-f", str(MINIMAL)], prog_name="sectum")
+    assert result.exit_code == 0
+    assert "Warnings" not in result.stdout
 
 
 def commands() -> list[tuple[str, str]]:

@@ -376,6 +376,8 @@ def test_progress_without_a_terminal_says_each_stage_and_something_now_and_then(
     lines(Progress("api", "clean", 1, 1))
     lines(Progress("db", "check", 0, 1, note="Unreachable"))
     lines(Progress("db", "boundary-fetch", 1, 1))
+    lines(Progress("db", "clean", 0, 0))
+    lines(Progress("logs", "clean", 0, 0))
     assert capsys.readouterr().out.splitlines() == [
         "api: boundary-fetch 1/100",
         "api: boundary-fetch 21/100",
@@ -385,6 +387,7 @@ def test_progress_without_a_terminal_says_each_stage_and_something_now_and_then(
         "api: boundary-fetch 100/100, 2 leaking",
         "api: cleaned up",
         "db: cannot be used: Unreachable",
+        "logs: no clean-up: nothing was planted",
     ]
 
 

@@ -31,8 +31,9 @@ async def connect(job: Job, stack: AsyncExitStack) -> None:
     await asyncio.gather(*(open_clients(reach, job.scenario, secret=job.secret, stack=stack) for reach in job.reaches))
     await asyncio.gather(*(check_empty(reach, job.scenario) for reach in job.reaches))
     for reach in job.reaches:
-        if reach.fault:
-            job.observe(Progress(reach.name, "check", 0, 1, note=f"{reach.fault} {reach.hint}".strip()))
+        fault = reach.fault or (None if any(reach.identified.values()) else Reason.IDENTITY_UNPROVEN)
+        if fault:
+            job.observe(Progress(reach.name, "check", 0, 1, note=f"{fault} {reach.hint}".strip()))
 
 
 def open_world(job: Job) -> World:
@@ -79,7 +80,7 @@ async def plant_all(job: Job, world: World) -> None:
         def done() -> None:
             nonlocal count
             count += 1
-            job.observe(Progress(reach.name, "plant", count, len(mine)))
+            job.observe(Progress(reach.name, "plant", max(0, count - len(planted.faults)), len(mine)))
 
         sealer = job.sealer(reach.name)
 
@@ -190,7 +191,8 @@ async def clean_all(job: Job) -> None:
         job.cleaned[reach.name] = await clean(
             reach, doubtful=planted.doubtful, receipts=planted.locations, markers=markers, index=index
         )
-        job.observe(Progress(reach.name, "clean", 1, 1))
+        some = int(bool(_documents(job, reach)))
+        job.observe(Progress(reach.name, "clean", some, some))
 
     for reach in job.reaches:
         reach.gate = Gate(reach.surface.budget, job.clock)

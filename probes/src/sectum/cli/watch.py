@@ -22,6 +22,7 @@ _PLAIN_SECONDS = 5.0
 """Between two plain lines about the same stage of a surface."""
 _REFRESHES = 8
 _LABELS = {"check": "connecting", "plant": "planting", "clean": "cleaned up"}
+_NOTHING = "no clean-up: nothing was planted"
 
 
 class Watch(Protocol):
@@ -80,7 +81,8 @@ class Lines:
         """Say it, if it is time."""
         stage, at = self._said.get(step.surface, ("", 0.0))
         due = step.stage != stage or step.done == step.total or self._now() - at >= _PLAIN_SECONDS
-        if self._quiet or not due or (step.surface in self._unusable and step.stage != "clean"):
+        nothing = step.surface in self._unusable and (step.stage != "clean" or not step.total)
+        if self._quiet or not due or nothing:
             return
         if step.note:
             self._unusable.add(step.surface)
@@ -96,7 +98,7 @@ def _line(step: Progress) -> str:
     if step.note:
         return f"{step.surface}: cannot be used: {step.note}"
     if step.stage == "clean":
-        return f"{step.surface}: {label(step.stage)}"
+        return f"{step.surface}: {label(step.stage) if step.total else _NOTHING}"
     leaks = f", {step.leaks} leaking" if step.leaks else ""
     return f"{step.surface}: {label(step.stage)} {step.done}/{step.total}{leaks}"
 
@@ -155,7 +157,7 @@ class LiveTable:
 
 
 def _doing(row: _Row) -> str:
-    stage = label(row.step.stage)
+    stage = label(row.step.stage) if row.step.stage != "clean" or row.step.total else "nothing planted"
     return "cannot be used" if row.fault else stage.ljust(max(len(each) for each in _widest()))
 
 

@@ -96,7 +96,7 @@ def _changed(text: str, old: str, new: str) -> str:
     ("old", "new", "where", "problem"),
     [
         ("\n    kind: api", "\n    kind: api\n    atacks: []", "spec.surfaces[0].atacks", "did you mean 'attacks'?"),
-        ("kind: api", "kind: apj", "spec.surfaces[0].kind", "Input should be"),
+        ("kind: api", "kind: apj", "spec.surfaces[0].kind", "is no kind of surface"),
         ("name: globex", "name: acme", "spec.tenants", "'acme' is there twice"),
         ("sectum-surface-api-tokens", "other", "spec.surfaces[0].credentials.secretRef.name", "it must start with"),
     ],

@@ -146,10 +146,12 @@ def test_a_pack_is_verified_only_with_the_signers_key_and_a_broken_one_is_not(tm
     good = lab.verify("--key", lab.signer, *opened, *lab.manifest, "--allow-unanchored")
     assert (good.exit_code, "✗" in good.stdout) == (0, False), good.output
     assert "\n10. manifest: ✓ opens with its key" in good.stdout
+    assert good.stdout.splitlines()[-1] == "verified, unanchored; verdict: Pass"
     unanchored = lab.verify("--key", lab.signer, "--allow-unanchored")
     assert (unanchored.exit_code, "planned trials: – not anchored" in unanchored.stdout) == (0, True)
     assert lab.verify("--key", lab.signer, *opened).exit_code == 12
-    assert lab.verify("--allow-unanchored").exit_code == 12
+    keyless = lab.verify("--allow-unanchored")
+    assert (keyless.exit_code, "; give --key" in keyless.stdout.splitlines()[-1]) == (12, True)
     (pack,) = (lab.out / "packs").glob("*.zip")
     data = bytearray(pack.read_bytes())
     data[len(data) // 2] ^= 1
@@ -340,6 +342,11 @@ def test_what_could_not_be_removed_is_said_and_swept_later(tmp_path: Path) -> No
         sweep = ("sweep-orphans", "--out", str(lab.out), "--secrets", str(tmp_path / "secrets"))
         first = lab(*sweep)
         lab.notes.keeps_deleted = False
+        token = tmp_path / "secrets" / "sectum-surface-api-tokens" / "acme.ann"
+        right = token.read_text()
+        token.write_text("wrong")
+        refused = lab(*sweep)
+        token.write_text(right)
         second = lab(*sweep, "-o", "json")
         third = lab(*sweep)
         assert not lab.notes.documents
@@ -348,6 +355,9 @@ def test_what_could_not_be_removed_is_said_and_swept_later(tmp_path: Path) -> No
     assert "sectum sweep-orphans" in result.stdout
     assert (first.exit_code, second.exit_code, third.exit_code) == (1, 0, 0)
     assert json.loads(second.stdout)["notRemoved"] == 0
+    assert refused.exit_code == 1
+    assert "api: acme/ann could not be reached or was refused: check the Secret sectum-surface-api" in refused.stderr
+    assert "next: when that is mended, sweep again: sectum sweep-orphans --out" in refused.stderr
     assert third.stdout == "no run was left unfinished\n"
 
 

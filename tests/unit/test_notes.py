@@ -65,7 +65,7 @@ def test_the_terminal_shows_each_slot_group_and_the_way_that_always_leaks() -> N
 
     run = runs.sample(runs.scenario(tenants=people, kinds=kinds), play=play).run
     out = io.StringIO()
-    scorecard.draw(Console(file=out, width=160), run, wide=False)
+    scorecard.draw(Console(file=out, width=160), run, reasons=[], wide=False)
     shown = out.getvalue()
     beside, examples = shown[shown.index("Beside the numbers") :].split("Who saw whose data")
     assert "api × boundary-fetch between tenants" in beside

@@ -91,8 +91,8 @@ WRONG: dict[str, tuple[Change, str, str]] = {
     ),
     "another version": (lambda d: d.update(apiVersion="sectum.ai/v9"), "apiVersion", "sectum.ai/v1alpha1"),
     "another kind": (lambda d: d.update(kind="Pod"), "kind", "IsolationScenario"),
-    "a name in capitals": (lambda d: d["spec"]["tenants"][0].update(name="ACME"), "spec.tenants[0].name", "pattern"),
-    "the name of decoys": (lambda d: d["spec"]["tenants"][0].update(name="-"), "spec.tenants[0].name", "pattern"),
+    "a name in capitals": (lambda d: d["spec"]["tenants"][0].update(name="ACME"), "spec.tenants[0].name", "lower-case"),
+    "the name of decoys": (lambda d: d["spec"]["tenants"][0].update(name="-"), "spec.tenants[0].name", "lower-case"),
     "no tenants": (lambda d: d["spec"].update(tenants=[]), "spec.tenants", "at least 1"),
     "nobody else": (
         lambda d: d["spec"].update(tenants=[{"name": "acme", "users": [{"name": "alice"}]}]),

@@ -18,7 +18,8 @@ class Strict(BaseModel):
     )
 
 
-Name = Annotated[str, Field(max_length=40, pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
+NAME_PATTERN = r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"
+Name = Annotated[str, Field(max_length=40, pattern=NAME_PATTERN)]
 """A DNS label of at most 40 characters: names of tenants, users, surfaces and claims."""
 
 Text = Annotated[str, Field(min_length=1, max_length=2048)]

@@ -5,6 +5,7 @@ These models are the one source of the resource's schema: the local run, the clu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from enum import StrEnum
@@ -17,7 +18,7 @@ from sectum import catalog
 from sectum.actions import Impact, Principal
 from sectum.codec import canonical
 from sectum.errors import ScenarioError
-from sectum.fields import Name, SecretRef, Strict, Text
+from sectum.fields import NAME_PATTERN, Name, SecretRef, Strict, Text
 from sectum.ports import AdapterSpec, KeySpec, SignerSpec
 
 
@@ -379,7 +380,22 @@ def _explained(error: ValidationError) -> ScenarioError:
         return ScenarioError(path, "unknown key", fix)
     if first["type"] == "missing":
         return ScenarioError(path, "is missing", "add it")
+    if first["type"] == "string_pattern_mismatch" and first["ctx"]["pattern"] == NAME_PATTERN:
+        said = "must be lower-case letters, digits and hyphens, beginning with a letter, at most 40"
+        return ScenarioError(path, said, "no hyphen at the end; for example 'my-name-1'")
+    if first["type"] == "enum":
+        return _no_such(path, error)
     return ScenarioError(path, first["msg"].removeprefix("Value error, "))
+
+
+def _no_such(path: str, error: ValidationError) -> ScenarioError:
+    """A word that is none of those known, and the one that may have been meant."""
+    first = next(each for each in error.errors(include_url=False) if each["type"] == "enum")
+    known = re.findall(r"'([^']+)'", first["ctx"]["expected"])
+    close = get_close_matches(str(first["input"]), known, n=1)
+    what = "is no kind of surface" if first["loc"][-1] == "kind" else "is not known"
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return ScenarioError(path, what, f"{hint}known: {', '.join(known)}")
 
 
 def _siblings(location: tuple[int | str, ...]) -> list[str]:

@@ -59,7 +59,7 @@ def public_key(pem: bytes) -> PublicKey:
     try:
         key = load_pem_public_key(pem)
     except (ValueError, TypeError):
-        raise UsageError("the key is not a public key in PEM") from None
+        raise UsageError("the key is not a public key in PEM; give the .pub file") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise UsageError("the key is not a P-256 key")
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+from sectum.actions import Verb
 from sectum.clean import Cleaned
-from sectum.job import Job, Observe, open_clock
+from sectum.job import Job, Observe, Progress, open_clock
 from sectum.manifest import header, unseal
 from sectum.plan import make_plan
 from sectum.plant import Planted
-from sectum.reach import open_reach
+from sectum.reach import Reach, open_reach
+from sectum.reasons import Reason
 from sectum.scenario import parse
 from sectum.secrets_dir import ReadSecret
 from sectum.stages import clean_all
@@ -58,7 +60,21 @@ async def sweep(run_id: str, *, secret: ReadSecret, store: Store, observe: Obser
             )
         )
         await clean_all(job)
+        for reach in job.reaches:
+            if job.cleaned[reach.name].not_removed and (trouble := _trouble(reach)):
+                observe(Progress(reach.name, "check", 0, 1, note=trouble))
     return job.cleaned
+
+
+def _trouble(reach: Reach) -> str:
+    """Why documents may be left there: what kept the surface from being used, or users as whom nothing is removed."""
+    if reach.fault not in (None, Reason.DENIED):
+        return f"{reach.fault} {reach.hint}".strip()
+    unproven = sorted(str(who) for who, named in reach.identified.items() if not named)
+    if reach.fault is None and (Verb.WHOAMI not in reach.verbs or not unproven):
+        return ""
+    who, secret = ", ".join(unproven) or "a user", reach.surface.credentials.secret_ref
+    return f"{who} could not be reached or was refused: check the Secret {secret.name}, key {secret.key}"
 
 
 async def _receipts(job: Job, surface: str) -> Planted:

@@ -73,6 +73,8 @@ class Checklist:
 
     steps: tuple[Step, ...]
     allow_unanchored: bool
+    verdict: str = ""
+    """The run's, where it was derived again."""
 
     @property
     def blocking(self) -> tuple[Step, ...]:
@@ -144,7 +146,8 @@ def verify(
     for number, check in enumerate(_CHECKS, 1):
         mark, text = _outcome(check, case, done)
         done[check.id] = Step(number, check.id, check.title, mark, text)
-    return Checklist(tuple(done.values()), allow_unanchored)
+    verdict = case.run["verdict"] if done["verdicts"].mark == Mark.DONE else ""
+    return Checklist(tuple(done.values()), allow_unanchored, verdict)
 
 
 def _outcome(check: _Check, case: Case, done: dict[str, Step]) -> tuple[Mark, str]:

@@ -23,7 +23,8 @@ def verdicts(case: Case) -> str:
             raise Failed(f"slot {row['slot']}: says {row['outcome']}, its arms lead to {outcome['outcome']}")
     for name in ("findings", "cells", "verdict"):
         if canonical(run[name]) != canonical(derived[name]):
-            raise Failed(f"the {name} of run.json do not follow from its rows")
+            do = "does" if name == "verdict" else "do"
+            raise Failed(f"the {name} of run.json {do} not follow from its rows")
     return f"derived again from {len(stated)} rows: {run['verdict']}, {len(run['findings'])} findings"
 
 

@@ -149,8 +149,10 @@ def _draw_attacks(console: Console, document: list[dict[str, Any]], *, one: bool
     console.print(show.plain(f"{attack['name']} (attack {attack['number']})"))
     console.print()
     told = [["what is done", attack["summary"]], ["a leak is", attack["confirms"]], ["impact", attack["impact"]]]
-    rows = [*told, ["needs write and", _needs(attack)], ["page", attack["page"]]]
-    show.indented(console, show.table(["", ""], rows))
+    rows = [*told, ["needs", f"write, and {_needs(attack)}"], ["page", attack["page"]]]
+    grid = show.table(["", ""], rows)
+    grid.show_header = False
+    show.indented(console, grid)
 
 
 def _needs(attack: dict[str, Any]) -> str:

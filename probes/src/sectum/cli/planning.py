@@ -136,7 +136,8 @@ def _draw(console: Console, document: dict[str, Any], *, wide: bool) -> None:
     )
     if document["skips"]:
         show.heading(console, "Not tried")
-        show.indented(console, scorecard.skip_table(document["skips"]))
+        skips = document["skips"] if wide else scorecard.folded(document["skips"])
+        show.indented(console, scorecard.skip_table(skips))
     residue = [(each["surface"], text) for each in document["surfaces"] for text in each["residue"]]
     if residue:
         show.heading(console, "What a run leaves behind")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
 from shlex import join
@@ -17,6 +18,7 @@ from sectum.cli.settings import Settings, Subcommand, say
 from sectum.cli.signals import interruptible
 from sectum.cli.watch import Watch, watch
 from sectum.finding import Outcome
+from sectum.job import Observe, Progress
 from sectum.secrets_dir import secrets_in
 from sectum.store import local_store
 
@@ -88,7 +90,7 @@ def _document(ended: Ended, loaded: Loaded, out: Path, folder: Path) -> dict[str
         "ended": result["ended"],
         "trials": len(result["rows"]),
         "cells": result["cells"],
-        "inconclusive": list(scorecard.inconclusive(result)),
+        "inconclusive": list(scorecard.inconclusive(result, sweep=_sweep_advice(out, folder))),
         "skips": result["skips"],
         "findings": result["findings"],
         "surfaces": result["surfaces"],
@@ -101,6 +103,13 @@ def _document(ended: Ended, loaded: Loaded, out: Path, folder: Path) -> dict[str
     }
 
 
+def _sweep_advice(out: Path, folder: Path) -> str:
+    """The command that sweeps, and whether there is anything to sweep."""
+    unfinished = len(asyncio.run(sweep.orphans(local_store(out))))
+    runs = "1 unfinished run" if unfinished == 1 else f"{unfinished or 'no'} unfinished runs"
+    return f"run `{join(_sweep_command(out, folder))}` ({out} holds {runs})"
+
+
 def _public_key(loaded: Loaded, folder: Path) -> Path | None:
     """Where `sectum keygen` wrote the signer's public key, if it did."""
     reference = getattr(loaded.scenario.spec.evidence.spec, "secret_ref", None)
@@ -109,7 +118,7 @@ def _public_key(loaded: Loaded, folder: Path) -> Path | None:
 
 
 def _draw(console: Any, result: dict[str, Any], document: dict[str, Any], *, wide: bool) -> None:
-    scorecard.draw(console, result, wide=wide)
+    scorecard.draw(console, result, reasons=document["inconclusive"], wide=wide)
     show.heading(console, "Evidence")
     show.command(console, document["pack"])
     show.heading(console, "Next")
@@ -133,8 +142,9 @@ def sweep_orphans(settings: Settings, *, out: Path, secrets: Path | None, output
     if not out.is_dir():
         raise click.UsageError(f"{out}: no such folder; give the --out of the runs to clean up after")
     with locked(out), watch(settings.err(), surfaces=[], quiet=True) as seen:
+        steps: list[Progress] = []
         swept = interruptible(
-            lambda: _sweep(out, secrets, seen),
+            lambda: _sweep(out, secrets, steps.append),
             first=partial(seen.notice, "stopping"),
             second=lambda: None,
             unfinished=f"stopped before everything was removed; {join(_sweep_command(out, secrets))}",
@@ -156,6 +166,10 @@ def sweep_orphans(settings: Settings, *, out: Path, secrets: Path | None, output
             else show.plain(_nothing(swept))
         ),
     )
+    if left:
+        for each in filter(lambda step: step.note, steps):
+            say(f"{each.surface}: {each.note}")
+        say(f"next: when that is mended, sweep again: {join(_sweep_command(out, secrets))}")
     return 1 if left else 0
 
 
@@ -163,7 +177,7 @@ def _nothing(swept: dict[str, Any]) -> str:
     return f"{len(swept)} runs had planted nothing" if swept else "no run was left unfinished"
 
 
-async def _sweep(out: Path, secrets: Path | None, seen: Watch) -> dict[str, dict[str, dict[str, int]]]:
+async def _sweep(out: Path, secrets: Path | None, observe: Observe) -> dict[str, dict[str, dict[str, int]]]:
     """Counts by run and surface."""
     store = local_store(out)
     orphans = await sweep.orphans(store)
@@ -172,7 +186,7 @@ async def _sweep(out: Path, secrets: Path | None, seen: Watch) -> dict[str, dict
     secret = secrets_in(secrets_folder(secrets))
     swept = {}
     for run_id in orphans:
-        cleaned = await sweep.sweep(run_id, secret=secret, store=store, observe=seen)
+        cleaned = await sweep.sweep(run_id, secret=secret, store=store, observe=observe)
         swept[run_id] = {
             surface: {"removed": each.removed, "notRemoved": each.not_removed} for surface, each in cleaned.items()
         }

@@ -22,8 +22,8 @@ _TOP = 8
 """Ways of asking shown unless everything is asked for, or there are more slot groups: each of those is shown once."""
 
 
-def draw(console: Console, run: Run, *, wide: bool) -> None:
-    """The scorecard."""
+def draw(console: Console, run: Run, *, reasons: list[dict[str, Any]], wide: bool) -> None:
+    """The scorecard; `reasons` are those of `inconclusive`."""
     console.print(_headline(run))
     console.print()
     console.print(_cells(run, wide=wide))
@@ -34,7 +34,7 @@ def draw(console: Console, run: Run, *, wide: bool) -> None:
     _notes(console, run)
     _findings(console, run, wide=wide)
     _existence(console, run)
-    _inconclusive(console, run)
+    _inconclusive(console, reasons)
     _skipped(console, run, wide=wide)
     _left(console, run, wide=wide)
 
@@ -131,8 +131,11 @@ def _existence(console: Console, run: Run) -> None:
             show.indented(console, show.plain(f"{text} the answer tells an object of others from none at all"))
 
 
-def inconclusive(run: Run) -> Iterator[dict[str, Any]]:
-    """For each surface and reason: how many trials, what it means, the field to look at and what to do."""
+def inconclusive(run: Run, *, sweep: str) -> Iterator[dict[str, Any]]:
+    """For each surface and reason: how many trials, what it means, the field to look at and what to do.
+
+    `sweep` stands in for the bare command where that is advised.
+    """
     surfaces = run["scenario"]["snapshot"]["spec"]["surfaces"]
     numbers = {surface["name"]: number for number, surface in enumerate(surfaces)}
     adapters = {surface["name"]: next(iter(surface["adapter"])) for surface in surfaces}
@@ -143,14 +146,20 @@ def inconclusive(run: Run) -> Iterator[dict[str, Any]]:
             "surface": surface,
             "reason": name,
             "trials": trials,
-            "meaning": why.what,
+            "meaning": f"{why.what}{_at(surfaces[numbers[surface]]) if name == Reason.UNREACHABLE else ''}",
             "field": field_of(why, number=numbers[surface], adapter=adapters[surface]),
-            "fix": why.fix,
+            "fix": why.fix.replace("run `sectum sweep-orphans`", sweep),
         }
 
 
-def _inconclusive(console: Console, run: Run) -> None:
-    reasons = list(inconclusive(run))
+def _at(surface: dict[str, Any]) -> str:
+    """Where the scenario says that the surface is."""
+    (adapter,) = surface["adapter"].values()
+    place = adapter.get("origin") or adapter.get("host")
+    return f" ({place})" if place else ""
+
+
+def _inconclusive(console: Console, reasons: list[dict[str, Any]]) -> None:
     if not reasons:
         return
     show.heading(console, "Why inconclusive")
@@ -172,6 +181,20 @@ def skip_table(skips: list[dict[str, Any]]) -> Any:
     """Skips with their reasons, in words."""
     rows = ([skip["surface"], skip["attack"], WHY_SKIPPED[SkipReason(skip["reason"])], _detail(skip)] for skip in skips)
     return show.table(["surface", "attack", "why", "detail"], rows)
+
+
+def folded(skips: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What nobody asked for, as one line a surface, below the other skips."""
+    rest = [skip for skip in skips if skip["reason"] != SkipReason.NOT_REQUESTED]
+    names: dict[str, dict[str, None]] = {}
+    for skip in skips:
+        if skip["reason"] == SkipReason.NOT_REQUESTED:
+            names.setdefault(skip["surface"], {})[skip["attack"]] = None
+    shared = {"reason": SkipReason.NOT_REQUESTED, "pairs": 0}
+    return rest + [
+        {**shared, "surface": name, "attack": f"{len(each)} attacks", "detail": ", ".join(each)}
+        for name, each in names.items()
+    ]
 
 
 def _detail(skip: dict[str, Any]) -> str:

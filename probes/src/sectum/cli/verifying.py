@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from sectum.cli import show
@@ -65,9 +66,10 @@ def verify(
     """
     if not pack.exists():
         raise UsageError(f"{pack}: no such pack; give the zip or its folder")
+    public = _public_key(keys)
     checklist = check_pack(
         pack,
-        key=_public_key(keys),
+        key=public,
         open_record=_read(opened) if opened else None,
         manifest=_manifest(manifest, keys),
         allow_unanchored=allow_unanchored,
@@ -77,7 +79,7 @@ def verify(
         settings=settings,
         document={"pack": str(pack), **checklist.as_json()},
         names=[str(pack)] if checklist.verified else [],
-        draw=lambda console, _wide: _draw(console, checklist),
+        draw=lambda console, _wide: _draw(console, checklist, keyed=public is not None),
     )
     return 0 if checklist.verified else _NOT_VERIFIED
 
@@ -108,9 +110,19 @@ def _read(path: Path) -> bytes:
         raise UsageError(f"{path}: {os.strerror(error.errno or 0)}") from None
 
 
-def _draw(console: Console, checklist: Checklist) -> None:
+def _draw(console: Console, checklist: Checklist, *, keyed: bool) -> None:
+    steps = Table.grid(padding=(0, 1, 0, 0))
     for each in checklist.steps:
         mark = (str(each.mark), _STYLES[each.mark])
-        console.print(Text.assemble(f"{each.number:2}. {each.title}: ", mark, f" {each.text}"))
+        steps.add_row(f"{each.number:2}.", Text.assemble(f"{each.title}: ", mark, f" {each.text}"))
+    console.print(steps)
     console.print()
-    console.print(Text(checklist.summary, style="bold green" if checklist.verified else "bold red"))
+    style = "bold green" if checklist.verified else "bold red"
+    console.print(Text(_end(checklist, keyed=keyed), style=style), soft_wrap=True)
+
+
+def _end(checklist: Checklist, *, keyed: bool) -> str:
+    """The last line: with the run's verdict once that is to be trusted, else with what is missing first of all."""
+    if checklist.verified:
+        return f"{checklist.summary}; verdict: {checklist.verdict}"
+    return checklist.summary if keyed else f"{checklist.summary}; give --key, the signer's public key"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from assistant.machine import unsupported
 
 from tests.quickstart.quick import QUICKSTART, ROOT, demo
@@ -51,10 +52,14 @@ def test_it_prints_both_scorecards(said: str) -> None:
     assert leaky < hardened < end
     assert re.search(r"^✗ Leak +quickstart · \d+ trials · \d+ findings", said[leaky:hardened], re.MULTILINE)
     assert re.search(r"^✓ Pass +quickstart · \d+ trials · 0 findings", said[hardened:end], re.MULTILINE)
+    surfaces = [
+        surface["name"] for surface in yaml.safe_load((QUICKSTART / "scenario.yaml").read_text())["spec"]["surfaces"]
+    ]
     for part, mark, other in ((said[leaky:hardened], "✗ Leak", "✓ Pass"), (said[hardened:end], "✓ Pass", "✗ Leak")):
-        rows = re.findall(r"^(?:api|vectors|assistant|cache) +\S+ +(?:users|tenants) +(\S+ \S+)", part, re.MULTILINE)
-        assert len(rows) == 12
-        assert set(rows) == {mark}
+        rows = re.findall(rf"^({'|'.join(surfaces)}) +\S+ +(?:users|tenants) +(\S+ \S+)", part, re.MULTILINE)
+        assert {surface for surface, _ in rows} == set(surfaces)
+        assert [row for row in rows if row[1] != mark] == []
+        assert len(rows) == 28
         assert f"{other} " not in part
 
 

@@ -18,6 +18,7 @@ from sectum import cli
 from sectum.cli import planning
 from sectum.cli.app import VERBS, app
 from sectum.cli.lines import place
+from sectum.cli.scorecard import folded, inconclusive
 from sectum.cli.watch import Lines
 from sectum.errors import NotVerified, SurfaceFault
 from sectum.job import Progress
@@ -427,3 +428,29 @@ def test_what_an_adapter_silenced_stays_silent() -> None:
     sectum("attacks")
     for name in ("psycopg", "psycopg.pool"):
         assert not logging.getLogger(name).isEnabledFor(logging.ERROR)
+
+
+def test_what_nobody_requested_is_one_line_a_surface_unless_everything_is_asked_for() -> None:
+    skips = [
+        {"surface": "api", "attack": name, "reason": "NotRequested", "requested": False, "pairs": 0, "detail": ""}
+        for name in ("kv-cache", "side-channel")
+    ]
+    other = {"surface": "api", "attack": "mcp", "reason": "Impact", "requested": True, "pairs": 0, "detail": "load"}
+    first, second = folded([skips[0], other, skips[1]])
+    assert first == other
+    assert (second["surface"], second["attack"], second["detail"]) == ("api", "2 attacks", "kv-cache, side-channel")
+
+
+def test_an_attack_alone_says_in_one_sentence_what_it_needs() -> None:
+    said = sectum("attacks", "boundary-fetch").stdout
+    assert re.search(r"needs +write, and ", said)
+    assert "\n\n\n" not in said
+
+
+def test_an_unreachable_surface_is_named_with_the_scenarios_address_and_notempty_with_the_folder() -> None:
+    surface = {"name": "api", "adapter": {"http": {"origin": "http://127.0.0.1:9"}}}
+    rows = [{"surface": "api", "reason": reason} for reason in ("Unreachable", "NotEmpty")]
+    run = {"scenario": {"snapshot": {"spec": {"surfaces": [surface]}}}, "rows": rows}
+    unreachable, not_empty = inconclusive(run, sweep="run `sectum sweep-orphans --out runs`")
+    assert unreachable["meaning"].endswith("(http://127.0.0.1:9)")
+    assert "run `sectum sweep-orphans --out runs`, or name the items" in not_empty["fix"]

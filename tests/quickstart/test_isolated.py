@@ -14,7 +14,7 @@ SURFACES = {
     *("api", "vectors", "chroma", "tools", "assistant", "cache"),
     *("memory", "threads", "notes", "ingestion"),
 }
-BUDGET = {"requests": 50_000, "writes": 5_000, "tokens": 10_000_000, "minutes": 30}
+BUDGET = {"requests": 50_000, "writes": 5_000, "tokens": 10_000_000, "minutes": 30, "inFlight": 4}
 
 
 def many_trials(scenario: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sectum.actions import CLEAN_REFUSALS, AnswerKind, Fetch, Principal, Reply, Verb, Write
 from sectum.gate import Stopped
 from sectum.manifest import Marker
-from sectum.reach import Reach, identify
+from sectum.reach import Reach, identify, ignore
 from sectum.reasons import Reason
 from sectum.scan import Index
 
@@ -100,7 +100,7 @@ async def _write(reach: Reach, marker: Marker, planted: Planted, save: SaveSeale
 
     async def write() -> Reply:
         planted.doubtful[marker.id] = marker.wanted
-        reply = await session.perform(action, _ignore)
+        reply = await session.perform(action, ignore)
         kinds.append(reply.kind)
         return reply
 
@@ -137,7 +137,3 @@ def _interleaved(markers: tuple[Marker, ...]) -> list[Marker]:
         turn = turns[marker.spec.owner] = turns.get(marker.spec.owner, -1) + 1
         keyed.append(((turn, position), marker))
     return [marker for _, marker in sorted(keyed, key=lambda each: each[0])]
-
-
-def _ignore(_text: str) -> None:
-    """Takes text that nobody looks at."""

@@ -35,7 +35,7 @@ from sectum.gate import Stopped
 from sectum.manifest import Marker
 from sectum.plan import DECOY, Shared, Trial
 from sectum.ports import Arm, ArmView, Attack, arms_of
-from sectum.reach import Reach, identify, settle
+from sectum.reach import Reach, identify, ignore, settle
 from sectum.reasons import Reason
 from sectum.scan import SIGHTING, Index, Part
 
@@ -207,7 +207,7 @@ class ArmPlay:
         async def both() -> Reply:
             # Theirs goes first: where the later overwrites the earlier, or the first answer is both's, it is ours.
             theirs, mine = await asyncio.gather(
-                self._reach.sessions[who].perform(companion, _ignore), session.perform(action, sink)
+                self._reach.sessions[who].perform(companion, ignore), session.perform(action, sink)
             )
             kinds.append(theirs.kind)
             return mine
@@ -266,10 +266,6 @@ class ArmPlay:
             except Exception as error:
                 self.unrecorded = error
                 raise
-
-
-def _ignore(_text: str) -> None:
-    """Takes text that nobody looks at."""
 
 
 async def play(world: World, reach: Reach, trial: Trial, arms: tuple[Arm, ...], row: Row) -> None:

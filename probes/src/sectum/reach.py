@@ -51,7 +51,7 @@ async def identify(reach: Reach, principal: Principal) -> bool:
         return False
     try:
         reply = await reach.gate.send(
-            lambda: reach.sessions[principal].perform(WhoAmI(), _ignore), verb=Verb.WHOAMI, reserved=True
+            lambda: reach.sessions[principal].perform(WhoAmI(), ignore), verb=Verb.WHOAMI, reserved=True
         )
     except Stopped:
         return False
@@ -69,10 +69,10 @@ async def settle(reach: Reach) -> None:
 
 async def list_own(reach: Reach, principal: Principal) -> Reply:
     """What the principal's listing shows."""
-    return await reach.gate.send(lambda: reach.sessions[principal].perform(List(), _ignore), verb=Verb.LIST)
+    return await reach.gate.send(lambda: reach.sessions[principal].perform(List(), ignore), verb=Verb.LIST)
 
 
-def _ignore(_text: str) -> None:
+def ignore(_text: str) -> None:
     """Takes text that nobody looks at."""
 
 

@@ -15,13 +15,12 @@ from sectum.actions import Action, AnswerKind, Principal, Reply, Sink, Verb, Wri
 from sectum.assembly import Ended
 from sectum.clean import Cleaned, clean
 from sectum.codec import parse, sha256, unb64
-from sectum.errors import ScenarioError, SealBroken, SecretMissing
+from sectum.errors import ScenarioError, SealBroken, SecretMissing, StoreFault
 from sectum.job import Progress
 from sectum.keys.unsafe_local import UnsafeLocalKey
 from sectum.reach import Reach
 from sectum.scenario import Scenario
 from sectum.secrets_dir import ReadSecret
-from sectum.store import StoreFault
 from sectum.testing import (
     API_VERBS,
     Audience,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sectum import store
 from sectum.codec import sha256
-from sectum.errors import AlreadyStored
+from sectum.errors import AlreadyStored, NotStored, StoreFault
 
 
 def test_what_was_created_is_read_and_listed(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_of_many_who_create_one_name_at_once_one_succeeds(tmp_path: Path) -> Non
 
 
 def test_what_is_not_there_is_said_to_be(tmp_path: Path) -> None:
-    with pytest.raises(store.NotStored):
+    with pytest.raises(NotStored):
         asyncio.run(store.local_store(tmp_path).read("a"))
 
 
@@ -61,7 +61,7 @@ def test_what_is_not_there_is_said_to_be(tmp_path: Path) -> None:
 def test_no_name_leads_out_of_the_store(tmp_path: Path, name: str) -> None:
     inside = tmp_path / "store"
     inside.mkdir()
-    with pytest.raises(store.StoreFault):
+    with pytest.raises(StoreFault):
         asyncio.run(store.local_store(inside).create(name, b"x"))
     assert [each.name for each in tmp_path.iterdir()] == ["store"]
 
@@ -73,7 +73,7 @@ def test_other_bytes_read_back_are_a_fault(tmp_path: Path, monkeypatch: pytest.M
         return b"other"
 
     monkeypatch.setattr(objects, "read", wrong)
-    with pytest.raises(store.StoreFault, match="reads back as other bytes"):
+    with pytest.raises(StoreFault, match="reads back as other bytes"):
         asyncio.run(objects.create("a", b"x"))
 
 

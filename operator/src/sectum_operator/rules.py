@@ -9,8 +9,10 @@ import json
 from collections.abc import Iterable
 
 from pydantic import BaseModel
-from sectum import catalog, scenario
+from sectum import catalog, fields, scenario
+from sectum.keys import aws_kms
 from sectum.signers.ec_key import EcKeySpec
+from sectum.stores import s3
 from sectum.surfaces import chroma, mcp, openai, pgvector
 from sectum.web import api, calls, templates, tokens
 
@@ -24,7 +26,7 @@ _LITERAL = (
 
 def rules() -> dict[type, tuple[Rule, ...]]:
     """Model -> its rules."""
-    unions = (scenario.AdapterUnion, scenario.KeyUnion, scenario.SignerUnion)
+    unions = (scenario.AdapterUnion, scenario.KeyUnion, scenario.SignerUnion, scenario.StoreUnion)
     return {
         **{union: (_exactly_one(union),) for union in unions},
         **_SCENARIO,
@@ -64,6 +66,12 @@ def _fixed(model: type[BaseModel], *, but: set[str]) -> tuple[Rule, ...]:
     )
 
 
+def _prefixed(name: str, prefix: str) -> tuple[Rule, ...]:
+    """A Secret's name begins as those of its kind do."""
+    said = f"the Secret's name must start with {prefix}"
+    return (_rule(f"!has(self.{name}) || self.{name}.startsWith('{prefix}')", said, name),)
+
+
 def _attacks(known: Iterable[str]) -> dict[type, tuple[Rule, ...]]:
     names, said = json.dumps(sorted(known)), f"known attacks: {', '.join(sorted(known))}"
     return {
@@ -90,6 +98,12 @@ _SURFACE = (
     ),
 )
 _SCENARIO: dict[type, tuple[Rule, ...]] = {
+    fields.Egress: (_rule("has(self.cidr) != has(self.pods)", "give exactly one of: cidr, pods"),),
+    aws_kms.AwsKmsSpec: (
+        *_prefixed("encryptSecret", "sectum-kms-encrypt-"),
+        *_prefixed("decryptSecret", "sectum-kms-decrypt-"),
+    ),
+    s3.S3Spec: _prefixed("secret", "sectum-store-"),
     scenario.Trials: (
         _rule(
             "self.perPair <= self.markersPerUser",

@@ -1,4 +1,4 @@
-"""Files on disk -> the plug-ins that they define: attacks, adapters, key and signer backends."""
+"""Files on disk -> the plug-ins that they define: attacks, adapters, backends of keys, signers and stores."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pydantic import Field, create_model, model_validator
 
 from sectum.errors import SectumError
 from sectum.fields import Strict
-from sectum.ports import Adapter, Attack, KeyBackend, SignerBackend
+from sectum.ports import Adapter, Attack, KeyBackend, SignerBackend, StoreBackend
 
-Plugin = TypeVar("Plugin", Attack, Adapter, KeyBackend, SignerBackend)
+Plugin = TypeVar("Plugin", Attack, Adapter, KeyBackend, SignerBackend, StoreBackend)
 
 
 class BadPlugin(SectumError):
@@ -58,6 +58,12 @@ def key_backends() -> dict[str, KeyBackend]:
 def signer_backends() -> dict[str, SignerBackend]:
     """Every kind of signer on disk."""
     return found(importlib.import_module("sectum.signers"), "SIGNER", SignerBackend)
+
+
+@cache
+def store_backends() -> dict[str, StoreBackend]:
+    """Every kind of object store on disk."""
+    return found(importlib.import_module("sectum.stores"), "STORE", StoreBackend)
 
 
 class OneOf(Strict):

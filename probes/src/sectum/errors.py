@@ -47,8 +47,28 @@ class SealBroken(NotVerified):
     """A sealed manifest, intent or receipt does not open: wrong key, wrong context or changed bytes."""
 
 
+class KeyUnavailable(SectumError):
+    """The keeper of the manifest's key refused or failed; the message names the permission that is missing.
+
+    Attributes:
+        temporary: may it go better in a while?
+    """
+
+    def __init__(self, problem: str, *, temporary: bool = False) -> None:
+        super().__init__(problem)
+        self.temporary = temporary
+
+
 class AlreadyStored(SectumError):
     """A create-only put met an object of that name."""
+
+
+class StoreFault(SectumError):
+    """The store refused, failed, or gave back other bytes; names the object, does not repeat the store's words."""
+
+
+class NotStored(SectumError):
+    """There is no object of that name."""
 
 
 class SurfaceFault(SectumError):

@@ -14,13 +14,13 @@ from sectum.gate import Clock
 from sectum.manifest import Manifest, Marker, Sealer, header
 from sectum.plan import Plan
 from sectum.plant import Planted
+from sectum.ports import Store
 from sectum.probe import Row, timestamp
 from sectum.reach import Reach
 from sectum.records import Record, RecordKind, Stage, sign_record
 from sectum.scan import Index
 from sectum.scenario import Scenario
 from sectum.secrets_dir import ReadSecret
-from sectum.store import Store
 
 ATTEMPT = 1
 """The local run tries each stage once."""

@@ -18,13 +18,12 @@ from sectum.gate import Clock
 from sectum.job import Job, Observe, open_clock
 from sectum.manifest import draw_manifest, seal
 from sectum.plan import binding, make_plan
-from sectum.ports import KeyWrapper, Signer
+from sectum.ports import KeyWrapper, Signer, Store
 from sectum.probe import timestamp
 from sectum.reach import secret_faults
 from sectum.scenario import Scenario
 from sectum.secrets_dir import ReadSecret
 from sectum.stages import ask_before, clean_and_record, conclude_probes, connect, open_world, plant_all, probe_all
-from sectum.store import Store
 
 
 async def run(

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from sectum.actions import Action, AnswerKind, Impact, Principal, Session, Target, Verb
 from sectum.errors import SecretMissing
-from sectum.fields import SecretRef, Strict
+from sectum.fields import Egress, SecretRef, Strict
 
 
 class Arm(StrEnum):
@@ -191,7 +191,23 @@ class KeySpec(Strict, ABC):
 
     @abstractmethod
     def wrapper(self, secret: Callable[[str, str], bytes]) -> KeyWrapper:
-        """Open the key; `secret(name, key)` reads a Secret."""
+        """Open the key; `secret(name, key)` reads a Secret, at once or when the key is used."""
+
+    def wrap_secrets(self) -> tuple[str, ...]:
+        """Names of the Secrets that only wrapping needs; for the cluster."""
+        return ()
+
+    def unwrap_secrets(self) -> tuple[str, ...]:
+        """Names of the Secrets that only unwrapping needs; for the cluster."""
+        return ()
+
+    def destinations(self) -> tuple[Egress, ...]:
+        """Where the key's keeper is reached."""
+        return ()
+
+    def local_only(self) -> bool:
+        """Is it of no use in a cluster, where those who wrap and those who unwrap are not the same?"""
+        return False
 
 
 class Signer(Protocol):
@@ -212,6 +228,54 @@ class SignerSpec(Strict, ABC):
     def signer(self, secret: Callable[[str, str], bytes]) -> Signer:
         """Open the signer; `secret(name, key)` reads a Secret."""
 
+    def secrets(self) -> tuple[str, ...]:
+        """Names of the Secrets that it needs."""
+        return ()
+
+    def destinations(self) -> tuple[Egress, ...]:
+        """Where the key's keeper is reached."""
+        return ()
+
+
+class Store(Protocol):
+    """Create-only objects under names with `/` in them."""
+
+    async def create(self, name: str, data: bytes) -> str:
+        """Write a new object, read it back and return its hex SHA-256; raises AlreadyStored, StoreFault."""
+        ...
+
+    async def read(self, name: str) -> bytes:
+        """The object's bytes; raises NotStored, StoreFault."""
+        ...
+
+    async def names(self, prefix: str) -> list[str]:
+        """The names under a prefix of whole segments, for example `series/`, sorted; none is an empty list."""
+        ...
+
+
+class StoreSpec(Strict, ABC):
+    """The scenario's reference to an object store, under `evidence.store.<name>`."""
+
+    @abstractmethod
+    def open(self, secret: Callable[[str, str], bytes]) -> Store:
+        """Open the store; `secret(name, key)` reads a Secret. Raises ScenarioError."""
+
+    @abstractmethod
+    def uri(self, name: str) -> str:
+        """Where an object of that name is."""
+
+    def secrets(self) -> tuple[str, ...]:
+        """Names of the Secrets that it needs."""
+        return ()
+
+    def destinations(self) -> tuple[Egress, ...]:
+        """Where it is reached."""
+        return ()
+
+    def local_only(self) -> bool:
+        """Is it of no use in a cluster?"""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class KeyBackend:
@@ -229,3 +293,12 @@ class SignerBackend:
     name: str
     summary: str
     spec: type[SignerSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreBackend:
+    """One kind of object store."""
+
+    name: str
+    summary: str
+    spec: type[StoreSpec]

@@ -18,8 +18,8 @@ from sectum import catalog
 from sectum.actions import Impact, Principal
 from sectum.codec import canonical
 from sectum.errors import ScenarioError
-from sectum.fields import NAME_PATTERN, Name, SecretRef, Strict, Text
-from sectum.ports import AdapterSpec, KeySpec, SignerSpec
+from sectum.fields import NAME_PATTERN, Destinations, Name, SecretRef, Strict, Text
+from sectum.ports import AdapterSpec, KeySpec, SignerSpec, StoreSpec
 
 
 class SurfaceKind(StrEnum):
@@ -85,6 +85,7 @@ class Credentials(Strict):
 AdapterUnion = catalog.one_of("AdapterUnion", "How a surface is reached; exactly one.", dict(catalog.adapters()))
 KeyUnion = catalog.one_of("KeyUnion", "The key that wraps the manifest's; exactly one.", dict(catalog.key_backends()))
 SignerUnion = catalog.one_of("SignerUnion", "The key that signs the evidence.", dict(catalog.signer_backends()))
+StoreUnion = catalog.one_of("StoreUnion", "An object store; exactly one.", dict(catalog.store_backends()))
 
 
 class Surface(Strict):
@@ -107,6 +108,8 @@ class Surface(Strict):
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
     """Seconds that the surface takes to work on what was written (consolidation of memories, indexing): what attacks
     that look at once and later wait in between."""
+    egress: Destinations = ()
+    """Where the surface is reached from a cluster's pods; needed there, and all that they reach."""
     residue: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
     """What a run leaves behind and nobody can remove: logs, backups. Declared by plan, listed in the pack."""
 
@@ -195,6 +198,10 @@ class Evidence(Strict):
 
     signer: SignerUnion  # type: ignore[valid-type]
     """The key that signs packs and Open records."""
+    store: StoreUnion | None = None  # type: ignore[valid-type]
+    """Where packs, Open and Close records and sealed manifests go; locally, left out: the folder given by --out."""
+    records: StoreUnion | None = None  # type: ignore[valid-type]
+    """Where the stages' records go, which a lifecycle may empty after the run; locally, left out: beside the packs."""
     formats: Annotated[tuple[Literal["pdf"], ...], Field(max_length=1)] = ("pdf",)
     """Reports made from run.json."""
 
@@ -203,6 +210,16 @@ class Evidence(Strict):
         """The chosen signer's data."""
         spec: SignerSpec = self.signer.chosen  # type: ignore[attr-defined]
         return spec
+
+    @property
+    def store_spec(self) -> StoreSpec | None:
+        """The chosen store's data."""
+        return self.store.chosen if self.store else None
+
+    @property
+    def records_spec(self) -> StoreSpec | None:
+        """The chosen record store's data."""
+        return self.records.chosen if self.records else None
 
 
 class Spec(Strict):

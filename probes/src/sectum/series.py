@@ -9,8 +9,7 @@ from typing import Any
 from sectum import dsse
 from sectum.codec import NotCanonical, canonical, parse, sha256, unb64
 from sectum.errors import AlreadyStored
-from sectum.ports import Signer
-from sectum.store import Store
+from sectum.ports import Signer, Store
 
 OPEN_TYPE = "application/vnd.sectum.open+json"
 CLOSE_TYPE = "application/vnd.sectum.close+json"

@@ -10,38 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Protocol
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore
 
 from sectum.codec import sha256
-from sectum.errors import AlreadyStored, SectumError
-
-
-class StoreFault(SectumError):
-    """The store refused, failed, or gave back other bytes; names the object, does not repeat the store's words."""
-
-
-class NotStored(SectumError):
-    """There is no object of that name."""
-
-
-class Store(Protocol):
-    """Create-only objects under names with `/` in them."""
-
-    async def create(self, name: str, data: bytes) -> str:
-        """Write a new object, read it back and return its hex SHA-256; raises AlreadyStored, StoreFault."""
-        ...
-
-    async def read(self, name: str) -> bytes:
-        """The object's bytes; raises NotStored, StoreFault."""
-        ...
-
-    async def names(self, prefix: str) -> list[str]:
-        """The names under a prefix of whole segments, for example `series/`, sorted; none is an empty list."""
-        ...
+from sectum.errors import AlreadyStored, NotStored, StoreFault
 
 
 class ObjectStoreOf:

@@ -7,16 +7,17 @@ from contextlib import AsyncExitStack
 
 from sectum.actions import Verb
 from sectum.clean import Cleaned
+from sectum.errors import NotStored
 from sectum.job import Job, Observe, Progress, open_clock
 from sectum.manifest import header, unseal
 from sectum.plan import make_plan
 from sectum.plant import Planted
+from sectum.ports import Store
 from sectum.reach import Reach, open_reach
 from sectum.reasons import Reason
 from sectum.scenario import parse
 from sectum.secrets_dir import ReadSecret
 from sectum.stages import clean_all
-from sectum.store import NotStored, Store
 
 
 async def orphans(store: Store) -> list[str]:

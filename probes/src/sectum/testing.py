@@ -45,13 +45,12 @@ from sectum.actions import (
 from sectum.assembly import Ended
 from sectum.catalog import OneOf
 from sectum.codec import sha256
-from sectum.errors import AlreadyStored, SurfaceFault
+from sectum.errors import AlreadyStored, NotStored, SurfaceFault
 from sectum.gate import Clock
 from sectum.job import Progress
-from sectum.ports import Access, AdapterSpec
+from sectum.ports import Access, AdapterSpec, Store
 from sectum.scenario import Scenario, Surface, parse
 from sectum.secrets_dir import ReadSecret
-from sectum.store import NotStored, Store
 
 
 class ManualClock:

@@ -53,6 +53,10 @@ class UnsafeLocalKeySpec(KeySpec):
             )
         return UnsafeLocalKey(key)
 
+    def local_only(self) -> bool:
+        """See KeySpec: who could seal could open, too."""
+        return True
+
 
 KEY = KeyBackend(
     name="unsafeLocalKey",

@@ -53,5 +53,9 @@ class EcKeySpec(SignerSpec):
             raise ScenarioError(field, "is not a P-256 key", "make one with `sectum keygen`")
         return EcKeySigner(key)
 
+    def secrets(self) -> tuple[str, ...]:
+        """See SignerSpec."""
+        return (self.secret_ref.name,)
+
 
 SIGNER = SignerBackend(name="ecKey", summary="A P-256 private key of one's own, as PEM in a Secret.", spec=EcKeySpec)

@@ -1,0 +1,1 @@
+"""Object stores, one kind a file; `catalog` finds them."""

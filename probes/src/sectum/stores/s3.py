@@ -1,0 +1,74 @@
+"""A bucket of S3, or of a server that speaks its protocol -> a Store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any
+
+from obstore.store import S3Store
+from pydantic import Field, field_validator
+
+from sectum import aws
+from sectum.fields import Destinations, Egress, SecretName
+from sectum.ports import StoreBackend, StoreSpec
+from sectum.store import ObjectStoreOf
+
+_SECONDS = 30
+
+
+class S3Spec(StoreSpec):
+    """A bucket; objects in it are only ever created."""
+
+    bucket: Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    """Name of the bucket."""
+    prefix: Annotated[str, Field(max_length=256, pattern=r"^([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*)?$")] = ""
+    """Folder in the bucket; each scenario needs one of its own."""
+    region: aws.Region = "us-east-1"
+    """Region of the bucket."""
+    endpoint: aws.Endpoint | None = None
+    """Another server than AWS's own, such as https://s3.example.test:9000; its buckets are asked for by path."""
+    secret: SecretName | None = None
+    """Secret named sectum-store-… with the keys accessKeyId and secretAccessKey; left out: workload identity."""
+    egress: Destinations = ()
+    """Where the bucket is reached from a cluster's pods; needed there."""
+
+    @field_validator("secret")
+    @classmethod
+    def _of_a_store(cls, name: str | None) -> str | None:
+        if name is not None and not name.startswith("sectum-store-"):
+            raise ValueError("the Secret's name must start with 'sectum-store-'")
+        return name
+
+    def open(self, secret: Callable[[str, str], bytes]) -> ObjectStoreOf:
+        """See StoreSpec; raises SecretMissing."""
+        options: dict[str, Any] = {"region": self.region, "checksum_algorithm": "SHA256"}
+        if (found := aws.credentials(secret, self.secret)) is not None:
+            options |= {"access_key_id": found.access_key_id, "secret_access_key": found.secret_access_key}
+            options |= {"session_token": found.session_token} if found.session_token else {}
+        if self.endpoint is not None:
+            options |= {"endpoint": self.endpoint, "virtual_hosted_style_request": False}
+        return ObjectStoreOf(
+            S3Store(
+                self.bucket,
+                prefix=self.prefix or None,
+                client_options={"allow_http": (self.endpoint or "").startswith("http://"), "timeout": f"{_SECONDS}s"},
+                retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=_SECONDS)},
+                **options,
+            )
+        )
+
+    def uri(self, name: str) -> str:
+        """See StoreSpec."""
+        return "/".join(filter(None, ("s3:/", self.bucket, self.prefix, name)))
+
+    def secrets(self) -> tuple[str, ...]:
+        """See StoreSpec."""
+        return (self.secret,) if self.secret else ()
+
+    def destinations(self) -> tuple[Egress, ...]:
+        """See StoreSpec."""
+        return self.egress
+
+
+STORE = StoreBackend(name="s3", summary="A bucket of S3, or of a server that speaks its protocol.", spec=S3Spec)

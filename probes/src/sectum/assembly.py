@@ -1,25 +1,30 @@
-"""A Job's stored records -> run.json and the signed pack, in the store."""
+"""A run's stored records -> run.json and the signed pack, in the store; and what opens a run before it begins.
+
+Needs the signer and the stores, and nothing that is secret: neither a marker nor a credential.
+"""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
+from sectum import dsse, series
 from sectum import pack as packing
-from sectum import series
-from sectum.codec import digest, sha256
-from sectum.container import to_zip
+from sectum.account import Account, account
+from sectum.codec import NotCanonical, digest, parse, sha256
+from sectum.container import from_zip, to_zip
+from sectum.errors import AlreadyStored, NotStored, NotVerified
 from sectum.finding import Outcome
-from sectum.job import Job
-from sectum.manifest import Marker
+from sectum.plan import MarkerSpec
 from sectum.ports import Signer
 from sectum.probe import timestamp
-from sectum.records import Record, RecordKind, Stage, read_record
+from sectum.reasons import Reason
+from sectum.run import Run, stored_records
 from sectum.scenario import Surface
-from sectum.sign import sign_statement
+from sectum.sign import open_bundle, public_key, sign_statement
 from sectum.verdict import derive
 
 
@@ -31,70 +36,151 @@ class Ended:
     outcome: Outcome
     pack: str
     """Name of the zip in the store."""
+    digest: str
+    """Hex SHA-256 of the zip."""
     open_record: str
     manifest: str
 
 
-async def assemble(job: Job, signer: Signer, opened: str) -> tuple[Ended, str]:
-    """Read the records back from the store, derive the verdict from them alone, and store the signed pack."""
-    records = await read_records(job)
-    result = await _document(job, records, opened)
-    members = packing.build(result, {record.name: data for record, data in records})
-    signed = sign_statement(members, result, signer)
-    zipped = to_zip(signed)
-    name = f"packs/{job.run}.zip"
-    await job.store.create(name, zipped)
-    for member, data in signed.items():
-        await job.store.create(f"packs/{job.run}/{member}", data)
-    ended = Ended(
+async def open_run(run: Run, signer: Signer) -> str:
+    """Archive the sealed manifest and store the Open record, before the first write; returns its name in the store.
+
+    Done twice, it does nothing the second time. Raises StoreFault.
+    """
+    with suppress(AlreadyStored):
+        await run.store.create(f"manifests/{run.id}.sealed.json", run.sealed)
+    for name, body, _ in await series.records_of(run.store, run.series, run.id):
+        if body["schema"] == series.OPEN_SCHEMA:
+            return name
+    clear = run.clear
+
+    def record(sequence: int, previous: str | None) -> bytes:
+        return series.open_record(
+            signer=signer,
+            run=run.id,
+            at=timestamp(),
+            scenario={"name": run.scenario.metadata.name, "digest": digest(run.scenario.snapshot())},
+            plan=clear["plan"],
+            manifest=_manifest(run),
+            sequence=sequence,
+            previous=previous,
+        )
+
+    await series.close_abandoned(run.store, signer, run.series, at=timestamp())
+    return await series.append(run.store, run.series, record)
+
+
+async def assemble(run: Run, signer: Signer) -> Ended:
+    """Read the records back from the store, derive the verdict from them alone, and store the signed pack.
+
+    Where there is a pack of the run already, it is that one. Raises NotVerified for a manifest that was not opened so.
+    """
+    opened, open_data = await _opened(run, signer)
+    name = f"packs/{run.id}.zip"
+    with suppress(NotStored):
+        return await _adopted(run, signer, name, opened, open_data)
+    records = {each.name: await stored_records(run, each.name) for each in run.scenario.spec.surfaces}
+    accounts = {
+        surface: account(
+            surface,
+            [trial.row() for trial in run.plan.trials if trial.surface == surface],
+            stored.signed,
+            broken=stored.foreign > 0,
+        )
+        for surface, stored in records.items()
+    }
+    result = _document(run, accounts, open_data)
+    signed = [each for stored in records.values() for each in stored.signed]
+    members = packing.build(result, {each.name: each.data for each in signed})
+    whole = sign_statement(members, result, signer)
+    zipped = to_zip(whole)
+    try:
+        await run.store.create(name, zipped)
+    except AlreadyStored:  # another attempt was faster
+        return await _adopted(run, signer, name, opened, open_data)
+    if run.origin == "local":
+        for member, data in whole.items():
+            await run.store.create(f"packs/{run.id}/{member}", data)
+    return _ended(run, result, sha256(zipped), name, opened)
+
+
+async def _opened(run: Run, signer: Signer) -> tuple[str, bytes]:
+    """The run's Open record; raises NotVerified when there is none, or one of another plan or manifest."""
+    for name, body, data in await series.records_of(run.store, run.series, run.id):
+        if body["schema"] != series.OPEN_SCHEMA:
+            continue
+        said = (body["plan"], body["manifest"], body["scenario"]["digest"])
+        if said != (run.clear["plan"], _manifest(run), digest(run.scenario.snapshot())):
+            raise NotVerified("the run was opened with another plan or manifest than it has now")
+        key = public_key(signer.public_pem)
+        try:
+            dsse.open_envelope(parse(data), payload_type=series.OPEN_TYPE, verify=key.verify, keyid=key.keyid)
+        except NotCanonical:
+            raise NotVerified("the run's Open record is not signed by this signer") from None
+        return name, data
+    raise NotVerified("the run has no Open record: it was never opened")
+
+
+async def _adopted(run: Run, signer: Signer, name: str, opened: str, open_data: bytes) -> Ended:
+    """The pack that is there, if this signer made it for this run; raises NotStored, NotVerified."""
+    data = await run.store.read(name)
+    members = from_zip(data)
+    result: dict[str, Any] = parse(members[packing.RUN])
+    try:
+        bundle = open_bundle(members[packing.BUNDLE])
+    except NotCanonical:
+        raise NotVerified("there is another object under the name of the run's pack") from None
+    files = {member: content for member, content in members.items() if member != packing.BUNDLE}
+    ours = bundle.signed_by(public_key(signer.public_pem)) and bundle.statement == packing.statement(result, files)
+    if not ours or result["run"] != run.id or result["open"]["digest"] != sha256(open_data):
+        raise NotVerified("there is another object under the name of the run's pack")
+    return _ended(run, result, sha256(data), name, opened)
+
+
+def _ended(run: Run, result: dict[str, Any], pack_digest: str, name: str, opened: str) -> Ended:
+    return Ended(
         run=result,
         outcome=Outcome(result["verdict"]),
         pack=name,
+        digest=pack_digest,
         open_record=opened,
-        manifest=f"manifests/{job.run}.sealed.json",
+        manifest=f"manifests/{run.id}.sealed.json",
     )
-    return ended, sha256(zipped)
 
 
-async def read_records(job: Job) -> list[tuple[Record, bytes]]:
-    """Every stored record of the run, signatures checked, in the order of their chains."""
-    found = []
-    for stage in Stage:
-        for name in await job.store.names(f"work/{job.run}/{stage}/"):
-            data = await job.store.read(name)
-            found.append((read_record(data, job.manifest.public_key()), data))
-    return sorted(found, key=lambda each: each[0].name)
+def _manifest(run: Run) -> dict[str, str]:
+    return {name: run.clear[name] for name in ("root", "hash", "key", "publicKey")}
 
 
-async def _document(job: Job, records: list[tuple[Record, bytes]], opened: str) -> dict[str, Any]:
+def _document(run: Run, accounts: dict[str, Account], open_data: bytes) -> dict[str, Any]:
     """run.json."""
-    results = {(each.stage, each.surface): each.body for each, _ in records if each.kind == RecordKind.RESULT}
-    snapshot = job.scenario.snapshot()
-    clear = job.clear
-    open_data = await job.store.read(opened)
-    rows = [row for surface in job.scenario.spec.surfaces for row in results[Stage.PROBE, surface.name]["rows"]]
-    plants = [results[Stage.PLANT, surface.name] for surface in job.scenario.spec.surfaces]
-    planted = {marker for each in plants for marker in each["planted"]}
-    unattributed = {marker for each in plants for marker in each["unattributed"]}
+    snapshot = run.scenario.snapshot()
+    opened, _ = series.peek(open_data)
+    rows = [row for each in accounts.values() for row in each.rows]
+    planted = frozenset().union(*(each.planted for each in accounts.values()))
+    unattributed = frozenset().union(*(each.unattributed for each in accounts.values()))
+    commitments = run.commitments()
+    markers, decoys = commitments[: len(run.plan.markers)], commitments[len(run.plan.markers) :]
     document: dict[str, Any] = {
         "schema": "sectum.ai/run/v1",
-        "run": job.run,
-        "origin": "local",
-        "scenario": {"name": job.scenario.metadata.name, "digest": digest(snapshot), "snapshot": snapshot},
+        "run": run.id,
+        "origin": run.origin,
+        "scenario": {"name": run.scenario.metadata.name, "digest": digest(snapshot), "snapshot": snapshot},
+        "subset": run.clear["subset"],
         "versions": {"python": platform.python_version(), **{each: version(each) for each in ("sectum", "reportlab")}},
-        "started": job.started,
+        "started": opened["at"],
         "ended": timestamp(),
-        "cancelled": job.cancelled,
-        "open": {"sequence": series.peek(open_data)[0]["sequence"], "digest": sha256(open_data)},
-        "manifest": {name: clear[name] for name in ("root", "hash", "key", "publicKey")},
-        "plan": clear["plan"],
+        "cancelled": any(row["fault"] == Reason.CANCELLED for row in rows),
+        "open": {"sequence": opened["sequence"], "digest": sha256(open_data)},
+        "manifest": _manifest(run),
+        "plan": run.clear["plan"],
         "markers": [
-            {**_marker_row(each), "planted": each.id in planted, "attributed": each.id not in unattributed}
-            for each in job.manifest.markers
+            {**_marker_row(*each), "planted": each[0].id in planted, "attributed": each[0].id not in unattributed}
+            for each in markers
         ],
-        "decoys": [_marker_row(each) for each in job.manifest.decoys],
-        "skips": [skip.row() for skip in job.plan.skips],
-        "surfaces": [_surface_row(job, surface, results) for surface in job.scenario.spec.surfaces],
+        "decoys": [_marker_row(*each) for each in decoys],
+        "skips": [skip.row() for skip in run.plan.skips],
+        "surfaces": [_surface_row(run, surface, accounts[surface.name]) for surface in run.scenario.spec.surfaces],
     }
     derived = derive({**document, "rows": rows})
     outcomes = derived.pop("outcomes")
@@ -102,31 +188,23 @@ async def _document(job: Job, records: list[tuple[Record, bytes]], opened: str) 
     return {**document, "rows": judged, **derived}
 
 
-def _marker_row(marker: Marker) -> dict[str, Any]:
-    spec = marker.spec
+def _marker_row(spec: MarkerSpec, commitment: str) -> dict[str, Any]:
     return {
-        "id": marker.id,
+        "id": spec.id,
         "surface": spec.surface,
         "owner": asdict(spec.owner),
         "kind": str(spec.kind),
-        "commitment": marker.commitment(),
+        "commitment": commitment,
     }
 
 
-def _surface_row(job: Job, surface: Surface, results: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
-    """A surface's part, from its records alone; a probe's counts include those of its planting."""
-    totals = next(each for each in job.plan.totals if each.surface == surface.name)
-    plant, probe, clean = (results[stage, surface.name] for stage in Stage)
+def _surface_row(run: Run, surface: Surface, told: Account) -> dict[str, Any]:
+    """A surface's part of run.json."""
+    totals = next(each for each in run.plan.totals if each.surface == surface.name)
     return {
         "name": surface.name,
         "kind": str(surface.kind),
         "adapter": surface.adapter_name,
-        "fault": probe["fault"],
-        "requests": probe["requests"] + clean["requests"],
-        "writes": probe["writes"] + clean["writes"],
-        "tokens": probe["tokens"],
-        "planted": len(plant["planted"]),
-        "removed": clean["removed"],
-        "notRemoved": clean["notRemoved"],
+        **told.figures,
         "residue": list(totals.residue),
     }

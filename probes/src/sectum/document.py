@@ -27,7 +27,8 @@ SCHEMA = "sectum.ai/run/v1"
 
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Slot = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
+RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
+Uid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Time = Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{3}Z$")]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")]
 Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+!_-]{0,63}$")]
@@ -155,7 +156,7 @@ class _Planned(_Part):
     content_findings: bool
     baseline: bool
     control: AnswerKind | None
-    attempt: Literal[1]
+    attempt: Annotated[int, Field(ge=0, le=16)]
     fault: Reason | None
     arms: Annotated[list[_Arm], Field(max_length=5)]
 
@@ -197,11 +198,19 @@ class _Cell(BaseModel):
     outcome: Outcome
 
 
+class _Subset(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    surfaces: Annotated[list[Name], Field(min_length=1)] | None = None
+    attacks: Annotated[list[Name], Field(min_length=1)] | None = None
+
+
 class _Run(_Part):
     schema_: Annotated[Literal["sectum.ai/run/v1"], Field(alias="schema")]
     run: RunId
-    origin: Literal["local"]
+    origin: Literal["local", "cluster"]
     scenario: _Scenario
+    subset: _Subset | None
     versions: dict[Name, Version]
     started: Time
     ended: Time
@@ -235,11 +244,14 @@ class _OpenBody(_Part):
     previous: Hex | None
 
 
-class _ResultBody(_Part):
-    rows: list[_Planned]
-    fault: Reason | None
+class _Spent(_Part):
     requests: Count
     writes: Count
+
+
+class _ResultBody(_Spent):
+    rows: list[_Planned]
+    fault: Reason | None
     tokens: Count
 
 
@@ -248,42 +260,52 @@ class _LeakBody(_Part):
     row: _Planned
 
 
-class _StartBody(_Part):
+class _Begun(_Part):
+    after: Hex | None
+
+
+class _StartBody(_Begun):
     trials: Count
 
 
-class _PlantStartBody(_Part):
+class _PlantStartBody(_Begun):
     markers: Count
 
 
-class _PlantResultBody(_Part):
+class _PlantResultBody(_Spent):
     planted: list[MarkerId]
     unattributed: list[MarkerId]
+    faults: dict[MarkerId, Reason]
+    fault: Reason | None
+    tokens: Count
 
 
-class _CleanStartBody(_Part):
+class _CleanStartBody(_Begun):
     documents: Count
 
 
-class _CleanResultBody(_Part):
+class _CleanResultBody(_Spent):
     removed: Count
     not_removed: Count
-    requests: Count
-    writes: Count
 
 
 class _RecordHead(_Part):
     run: RunId
     manifest: Hex
-    stage: Literal["plant", "probe", "clean"]
+    stage: Literal["baseline", "plant", "probe", "clean"]
     surface: Name
-    attempt: Literal[1]
+    attempt: Annotated[int, Field(ge=1, le=16)]
     kind: Literal["start", "leak", "result"]
     number: Count
     previous: Hex | None
+    pod: Uid | None
+    image: Word | None
 
 
 _BODIES: dict[tuple[str, str], type[_Part]] = {
+    ("baseline", "start"): _StartBody,
+    ("baseline", "leak"): _LeakBody,
+    ("baseline", "result"): _ResultBody,
     ("plant", "start"): _PlantStartBody,
     ("plant", "result"): _PlantResultBody,
     ("probe", "start"): _StartBody,

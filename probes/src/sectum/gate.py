@@ -42,10 +42,26 @@ class Clock:
     sleep: Callable[[float], Awaitable[None]]
 
 
-class Gate:
-    """Counts and paces every request to one surface; once stopped it stays so."""
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What requests cost so far."""
 
-    def __init__(self, budget: Budget, clock: Clock) -> None:
+    requests: int = 0
+    writes: int = 0
+    tokens: int = 0
+
+    def since(self, then: Spent) -> Spent:
+        """What was spent after `then`."""
+        return Spent(self.requests - then.requests, self.writes - then.writes, self.tokens - then.tokens)
+
+
+class Gate:
+    """Counts and paces every request to one surface; once stopped it stays so.
+
+    `spent` counts towards the budget: what earlier stages cost that another process played.
+    """
+
+    def __init__(self, budget: Budget, clock: Clock, spent: Spent = Spent()) -> None:
         self._budget = budget
         self._clock = clock
         self._places = asyncio.Semaphore(budget.in_flight)
@@ -54,13 +70,18 @@ class Gate:
         self._last: dict[Verb | None, deque[float]] = {}
         self._failures = 0
         self.stopped: Reason | None = None
-        self.requests = self.writes = 0
-        self._characters = 0
+        self.requests, self.writes = spent.requests, spent.writes
+        self._characters = spent.tokens * 4
 
     @property
     def tokens(self) -> int:
         """Tokens of free text so far, four characters each."""
         return self._characters // 4
+
+    @property
+    def spent(self) -> Spent:
+        """All of it."""
+        return Spent(self.requests, self.writes, self.tokens)
 
     def count_text(self, characters: int) -> None:
         """Count free text of a question or an answer towards the token budget."""

@@ -10,20 +10,18 @@ from typing import Any
 
 from sectum.clean import Cleaned
 from sectum.codec import sha256
-from sectum.gate import Clock
-from sectum.manifest import Manifest, Marker, Sealer, header
-from sectum.plan import Plan
+from sectum.gate import Clock, Spent
+from sectum.manifest import Manifest, Marker, Sealer
+from sectum.plan import Plan, Trial
 from sectum.plant import Planted
 from sectum.ports import Store
-from sectum.probe import Row, timestamp
+from sectum.probe import Row
 from sectum.reach import Reach
-from sectum.records import Record, RecordKind, Stage, sign_record
+from sectum.records import Record, RecordKind, Runner, Stage, place, sign_record
+from sectum.run import Run
 from sectum.scan import Index
-from sectum.scenario import Scenario
+from sectum.scenario import Scenario, Surface
 from sectum.secrets_dir import ReadSecret
-
-ATTEMPT = 1
-"""The local run tries each stage once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,39 +41,66 @@ Observe = Callable[[Progress], None]
 
 @dataclass(slots=True)
 class Job:
-    """One run on its way through the stages."""
+    """The stages of one run that one process plays: locally all of them on all surfaces, in a cluster one on one."""
 
-    scenario: Scenario
+    about: Run
     secret: ReadSecret
-    store: Store
     observe: Observe
     clock: Clock
-    run: str
-    plan: Plan
     manifest: Manifest = field(repr=False)
     data_key: bytes = field(repr=False)
-    sealed: bytes = field(repr=False)
-    clear: dict[str, Any] = field(init=False)
-    """The sealed manifest's clear header."""
-    started: str = field(default_factory=timestamp)
+    surfaces: tuple[Surface, ...]
+    """Those that this process touches."""
+    attempt: int = 1
+    runner: Runner = field(default_factory=Runner)
+    before: str | None = None
+    """Digest of the start record of the attempt before this one."""
     reaches: list[Reach] = field(default_factory=list)
+    found: dict[str, Found] = field(default_factory=dict)
+    """Surface -> what stages before this process left; locally nothing."""
     planted: dict[str, Planted] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     cleaned: dict[str, Cleaned] = field(default_factory=dict)
-    chains: dict[tuple[str, str], tuple[int, str | None]] = field(default_factory=dict)
-    """Stage and surface -> number of records so far, digest of the last."""
+    counted: dict[str, Spent] = field(default_factory=dict)
+    """Surface -> what its gate had spent when a stage's result was last recorded."""
+    chains: dict[tuple[Stage, str], Chain] = field(default_factory=dict)
     cancelled: bool = False
 
-    def __post_init__(self) -> None:
-        self.clear = header(self.sealed)
+    @property
+    def run(self) -> str:
+        """Id of the run."""
+        return self.about.id
 
-    def sealer(self, surface: str) -> Sealer:
+    @property
+    def scenario(self) -> Scenario:
+        """What is verified."""
+        return self.about.scenario
+
+    @property
+    def plan(self) -> Plan:
+        """All trials."""
+        return self.about.plan
+
+    @property
+    def work(self) -> Store:
+        """Where records, intents and receipts go."""
+        return self.about.work
+
+    def trials(self, surface: str) -> tuple[Trial, ...]:
+        """A surface's trials."""
+        return tuple(trial for trial in self.plan.trials if trial.surface == surface)
+
+    def markers_of(self, surface: str) -> tuple[Marker, ...]:
+        """What is to be planted in a surface."""
+        return tuple(marker for marker in self.manifest.markers if marker.spec.surface == surface)
+
+    def sealer(self, surface: str, attempt: int) -> Sealer:
         """What seals a surface's intents and receipts."""
-        return Sealer(self.data_key, run=self.run, surface=surface, attempt=ATTEMPT)
+        return Sealer(self.data_key, run=self.run, surface=surface, attempt=attempt)
 
-    def sealed_under(self, surface: str) -> str:
-        """Where a surface's intents and receipts are stored."""
-        return f"work/{self.run}/sealed/{surface}/{ATTEMPT}/"
+    def sealed_under(self, surface: str, attempt: int | None = None) -> str:
+        """Where a surface's intents and receipts are stored, of an attempt or of all."""
+        return f"work/{self.run}/sealed/{surface}/" + (f"{attempt}/" if attempt is not None else "")
 
     def markers(self) -> dict[str, Marker]:
         """Markers and decoys by id."""
@@ -85,23 +110,50 @@ class Job:
         """What answers are scanned for."""
         return Index({each.id: (each.spec.kind, each.plaintext) for each in self.markers().values()})
 
+    def spent(self, reach: Reach) -> dict[str, int]:
+        """What a surface's requests cost since this was last asked."""
+        now = reach.gate.spent
+        new = now.since(self.counted.get(reach.name, Spent()))
+        self.counted[reach.name] = now
+        return {"requests": new.requests, "writes": new.writes, "tokens": new.tokens}
+
     async def record(self, stage: Stage, surface: str, kind: RecordKind, body: dict[str, Any]) -> None:
         """Sign and store a stage's next record on a surface; the chain is extended before anything is awaited."""
-        number, previous = self.chains.get((stage, surface), (0, None))
+        chain = self.chains.get((stage, surface), Chain())
         record = Record(
             run=self.run,
-            manifest=self.clear["hash"],
+            manifest=self.about.clear["hash"],
             stage=str(stage),
             surface=surface,
-            attempt=ATTEMPT,
+            attempt=self.attempt,
             kind=kind,
-            number=number,
-            previous=previous,
-            body=body,
+            number=chain.length,
+            previous=chain.last,
+            pod=self.runner.pod,
+            image=self.runner.image,
+            body={**body, "after": self.before} if kind == RecordKind.START else body,
         )
         data = sign_record(record, self.manifest.run_key)
-        self.chains[stage, surface] = (number + 1, sha256(data))
-        await self.store.create(f"work/{self.run}/{stage}/{surface}/{ATTEMPT}/{sha256(data)}", data)
+        self.chains[stage, surface] = Chain(chain.length + 1, sha256(data), ended=kind == RecordKind.RESULT)
+        await self.work.create(place(self.run, stage, surface, self.attempt) + sha256(data), data)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """How far the records of a stage on a surface are."""
+
+    length: int = 0
+    last: str | None = None
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What earlier stages of a surface left behind, as their records and receipts say."""
+
+    fault: str | None = None
+    spent: Spent = field(default_factory=Spent)
+    baseline: tuple[Row, ...] = ()
 
 
 def open_clock() -> Clock:

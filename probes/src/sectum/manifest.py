@@ -140,7 +140,8 @@ def seal(manifest: Manifest, *, data_key: bytes, key: KeyWrapper, header: Mappin
     Raises ScenarioError when it would not fit into a Secret (900 KiB).
     """
     clear = {**header, "run": manifest.run, "key": key.reference, "publicKey": manifest.public_key()}
-    clear |= {"root": manifest.root(), "hash": manifest.salted_hash()}
+    leaves = b"".join(marker.leaf() for marker in manifest.markers + manifest.decoys)
+    clear |= {"root": manifest.root(), "hash": manifest.salted_hash(), "leaves": b64(leaves)}
     nonce = os.urandom(_NONCE)
     secret = manifest.salt + zlib.compress(manifest.plaintext(), 9)
     sealed = canonical(

@@ -12,18 +12,29 @@ from typing import Any, TypeVar
 import uuid_utils
 
 from sectum import series
-from sectum.assembly import Ended, assemble
-from sectum.codec import digest
+from sectum.assembly import Ended, assemble, open_run
 from sectum.gate import Clock
 from sectum.job import Job, Observe, open_clock
-from sectum.manifest import draw_manifest, seal
-from sectum.plan import binding, make_plan
+from sectum.manifest import Manifest, draw_manifest, seal, unseal
+from sectum.plan import Subset, binding, make_plan
 from sectum.ports import KeyWrapper, Signer, Store
 from sectum.probe import timestamp
 from sectum.reach import secret_faults
+from sectum.run import Run, read_run
 from sectum.scenario import Scenario
 from sectum.secrets_dir import ReadSecret
-from sectum.stages import ask_before, clean_and_record, conclude_probes, connect, open_world, plant_all, probe_all
+from sectum.stages import (
+    ask_before,
+    check_places,
+    clean_and_record,
+    conclude_baseline,
+    conclude_planting,
+    conclude_probes,
+    connect,
+    open_world,
+    plant_all,
+    probe_all,
+)
 
 
 async def run(
@@ -32,33 +43,42 @@ async def run(
     """All stages; cancelled once, it cleans up and still writes a pack. Raises SectumError."""
     job = await prepare(scenario, secret=secret, store=store, observe=observe, clock=clock)
     signer = scenario.spec.evidence.spec.signer(secret)
-    opened = await open_run(job, signer)
+    await open_run(job.about, signer)
     async with AsyncExitStack() as stack:
         try:
             await connect(job, stack)
+            await check_places(job)
             world = open_world(job)
             await ask_before(job, world)
+            await conclude_baseline(job)
             await plant_all(job, world)
+            await conclude_planting(job)
             await probe_all(job, world)
         except asyncio.CancelledError:
             _go_on_after_cancel(job)
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            raise first_of(group) from None
         finally:
             await _in_spite_of_a_cancel(job, _leave(job))
-    return await _in_spite_of_a_cancel(job, _conclude(job, signer, opened))
+    return await _in_spite_of_a_cancel(job, conclude(job.about, signer))
 
 
 async def _leave(job: Job) -> None:
     try:
+        await conclude_baseline(job)
+        await conclude_planting(job)
         await conclude_probes(job)
     finally:
         await clean_and_record(job)
 
 
-async def _conclude(job: Job, signer: Signer, opened: str) -> Ended:
-    ended, pack_digest = await assemble(job, signer, opened)
-    await series.close(job.store, signer, run=job.run, at=timestamp(), outcome=str(ended.outcome), pack=pack_digest)
+async def conclude(about: Run, signer: Signer) -> Ended:
+    """Assemble the pack and close the run in its series."""
+    ended = await assemble(about, signer)
+    outcome = str(ended.outcome)
+    await series.close(
+        about.store, signer, about.series, run=about.id, at=timestamp(), outcome=outcome, pack=ended.digest
+    )
     return ended
 
 
@@ -84,11 +104,30 @@ async def _in_spite_of_a_cancel(job: Job, last_things: Coroutine[Any, Any, Endin
     return await task
 
 
-def _first(error: BaseException) -> BaseException:
+def first_of(error: BaseException) -> BaseException:
     """What a task group wraps: the first error itself."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def draw(
+    scenario: Scenario,
+    key: KeyWrapper,
+    *,
+    run_id: str,
+    subset: Subset = Subset(),  # noqa: B008  (frozen)
+) -> tuple[Manifest, bytes, bytes]:
+    """The manifest of a run, its data key, and the sealed manifest; raises ScenarioError, KeyUnavailable."""
+    plan = make_plan(scenario, subset)
+    manifest = draw_manifest(plan, run=run_id, below=secrets.randbelow)
+    data_key = os.urandom(32)
+    clear = {
+        "scenario": scenario.snapshot(),
+        "subset": subset.row(),
+        "plan": binding(plan.rows(), [skip.row() for skip in plan.skips]),
+    }
+    return manifest, data_key, seal(manifest, data_key=data_key, key=key, header=clear)
 
 
 async def prepare(
@@ -97,44 +136,31 @@ async def prepare(
     """Look whether every secret is there, then draw, seal and store the manifest before anything else happens."""
     for fault in secret_faults(scenario, secret):
         raise fault
-    plan = make_plan(scenario)
-    run_id = str(uuid_utils.uuid7())
-    manifest = draw_manifest(plan, run=run_id, below=secrets.randbelow)
     key: KeyWrapper = scenario.spec.manifest.spec.wrapper(secret)
-    data_key = os.urandom(32)
-    clear = {"scenario": scenario.snapshot(), "plan": binding(plan.rows(), [skip.row() for skip in plan.skips])}
-    sealed = seal(manifest, data_key=data_key, key=key, header=clear)
-    await store.create(f"manifests/{run_id}.sealed.json", sealed)
+    manifest, data_key, sealed = draw(scenario, key, run_id=str(uuid_utils.uuid7()))
+    about = read_run(sealed, store=store, work=store)
+    await store.create(f"manifests/{about.id}.sealed.json", sealed)
     return Job(
-        scenario=scenario,
+        about=about,
         secret=secret,
-        store=store,
         observe=observe,
         clock=clock or open_clock(),
-        run=run_id,
-        plan=plan,
         manifest=manifest,
         data_key=data_key,
-        sealed=sealed,
+        surfaces=scenario.spec.surfaces,
     )
 
 
-async def open_run(job: Job, signer: Signer) -> str:
-    """Store the Open record before the first write; returns its name in the store."""
-    clear = job.clear
-    snapshot = job.scenario.snapshot()
-
-    def record(sequence: int, previous: str | None) -> bytes:
-        return series.open_record(
-            signer=signer,
-            run=job.run,
-            at=timestamp(),
-            scenario={"name": job.scenario.metadata.name, "digest": digest(snapshot)},
-            plan=clear["plan"],
-            manifest={name: clear[name] for name in ("root", "hash", "key", "publicKey")},
-            sequence=sequence,
-            previous=previous,
-        )
-
-    await series.close_abandoned(job.store, signer, at=timestamp())
-    return await series.append(job.store, record)
+def unsealed(about: Run, *, secret: ReadSecret, observe: Observe, surfaces: tuple[str, ...] = ()) -> Job:
+    """A run whose manifest was sealed elsewhere or before, for some of its surfaces; none: all. Raises SealBroken."""
+    scenario = about.scenario
+    manifest, data_key = unseal(about.sealed, scenario.spec.manifest.spec.wrapper(secret))
+    return Job(
+        about=about,
+        secret=secret,
+        observe=observe,
+        clock=open_clock(),
+        manifest=manifest,
+        data_key=data_key,
+        surfaces=tuple(each for each in scenario.spec.surfaces if not surfaces or each.name in surfaces),
+    )

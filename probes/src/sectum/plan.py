@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -124,6 +124,29 @@ def asker_kind(asker: Principal, owner: Principal) -> str:
     return "same-tenant" if asker.tenant == owner.tenant else "other-tenant"
 
 
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """A part of a scenario that a run is for; None: all of them."""
+
+    surfaces: tuple[str, ...] | None = None
+    attacks: tuple[str, ...] | None = None
+
+    @classmethod
+    def out_of(cls, value: Mapping[str, Any] | None) -> Subset:
+        """From its JSON: `surfaces`, `attacks` or both; None is all."""
+        parts = value or {}
+        return cls(*(tuple(parts[name]) if parts.get(name) else None for name in ("surfaces", "attacks")))
+
+    def row(self) -> dict[str, list[str]] | None:
+        """As run.json has it."""
+        parts = {"surfaces": self.surfaces, "attacks": self.attacks}
+        return {name: list(part) for name, part in parts.items() if part is not None} or None
+
+    def has(self, surface: str, attack: str) -> bool:
+        """Is this surface × attack part of it?"""
+        return (self.surfaces is None or surface in self.surfaces) and (self.attacks is None or attack in self.attacks)
+
+
 Shared = Callable[[str, Principal, Principal], bool]
 """(surface, asker, owner) -> does the scenario declare that asker may see owner's data there?"""
 
@@ -136,11 +159,14 @@ class SkipReason(StrEnum):
     IMPACT = "ImpactNotAllowed"  # allowImpact lacks the attack's impact
     VERB_MISSING = "VerbMissing"  # the surface's adapter cannot do what the attack needs
     NOT_REQUESTED = "NotRequested"  # the surface's list of attacks leaves it out
+    NOT_IN_SUBSET = "NotInSubset"  # this run is for a part of the scenario, and this is not in it
     NO_OTHER_TENANT = "NoOtherTenant"
     NO_OTHER_USER = "NoOtherUser"
 
 
-COUNTS_AS_COVERED = frozenset({SkipReason.DECLARED_SHARING, SkipReason.EXCLUDED, SkipReason.NOT_REQUESTED})
+COUNTS_AS_COVERED = frozenset(
+    {SkipReason.DECLARED_SHARING, SkipReason.EXCLUDED, SkipReason.NOT_REQUESTED, SkipReason.NOT_IN_SUBSET}
+)
 """A run can pass in spite of these; any other skip of something requested is NotCovered."""
 
 
@@ -208,7 +234,7 @@ def binding(rows: list[dict[str, Any]], skips: list[dict[str, Any]]) -> dict[str
     return {"root": planned_root(rows), "trials": len(rows), "skips": digest(skips)}
 
 
-def make_plan(scenario: Scenario) -> Plan:
+def make_plan(scenario: Scenario, subset: Subset = Subset()) -> Plan:
     """Pair surfaces with attacks by verbs, and askers with owners; raises ScenarioError for too much."""
     trials: list[Trial] = []
     skips: list[Skip] = []
@@ -219,7 +245,7 @@ def make_plan(scenario: Scenario) -> Plan:
         mine: list[Trial] = []
         left_out: list[Skip] = []
         for attack in catalog.attacks().values():
-            skip = _skip(scenario, surface, attack)
+            skip = _skip(scenario, surface, attack, subset)
             if skip:
                 left_out.append(skip)
                 continue
@@ -244,13 +270,15 @@ def make_plan(scenario: Scenario) -> Plan:
     return plan
 
 
-def _skip(scenario: Scenario, surface: Surface, attack: Attack) -> Skip | None:
+def _skip(scenario: Scenario, surface: Surface, attack: Attack, subset: Subset) -> Skip | None:
     """Why this surface × attack is not tried at all; ordered rules, first match wins."""
     requested = attack.name in (surface.attacks or ())
 
     def skip(reason: SkipReason, detail: str) -> Skip:
-        return Skip(surface.name, attack.name, reason, detail, requested)
+        return Skip(surface.name, attack.name, reason, detail, requested and reason != SkipReason.NOT_IN_SUBSET)
 
+    if not subset.has(surface.name, attack.name):
+        return skip(SkipReason.NOT_IN_SUBSET, "this run is for a part of the scenario")
     for exclusion in scenario.spec.exclusions:
         if (exclusion.surface, exclusion.attack) == (surface.name, attack.name):
             return skip(SkipReason.EXCLUDED, exclusion.reason)
@@ -330,8 +358,9 @@ def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> Surfac
     played = len(trials) if Verb.WHOAMI in verbs else 0
     planted = principals * scenario.spec.trials.markers_per_user if played else 0
     emptiness = principals if Verb.LIST in verbs else 0
-    # When opened, after planting, and at the end.
-    identities = (3 if planted else 2) * principals if Verb.WHOAMI in verbs else 0
+    # When opened, after the baseline, after planting, and at the end.
+    rounds = 2 + any(trial.baseline for trial in trials) + bool(planted)
+    identities = rounds * principals if Verb.WHOAMI in verbs else 0
     writes = planted * (2 if Verb.DELETE in verbs else 1)
     read_back = planted if Verb.FETCH in verbs else 0
     # Whether it is gone is looked up in each owner's listing or, without one, document by document.

@@ -215,6 +215,8 @@ class Signer(Protocol):
 
     keyid: str
     """Hex SHA-256 of the public key's SubjectPublicKeyInfo in DER."""
+    public_pem: bytes
+    """The public key in PEM."""
 
     def sign(self, data: bytes) -> bytes:
         """A signature over `data` (ECDSA P-256 with SHA-256, DER)."""
@@ -271,10 +273,6 @@ class StoreSpec(Strict, ABC):
     def destinations(self) -> tuple[Egress, ...]:
         """Where it is reached."""
         return ()
-
-    def local_only(self) -> bool:
-        """Is it of no use in a cluster?"""
-        return False
 
 
 @dataclass(frozen=True, slots=True)

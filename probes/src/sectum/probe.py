@@ -74,6 +74,9 @@ class World:
     """Surface, attack, asker and marker of every sighting that has its Leak record."""
     shared: Shared = lambda _surface, _asker, _owner: False
     """Does the scenario declare that an asker may see an owner's data on a surface?"""
+    arms: tuple[Arm, ...] = tuple(Arm)
+    """The arms that are played now, with the clients that are open now."""
+    attempt: int = 1
     on_leak: Callable[[str, Row], Awaitable[None]] | None = None
     """Called with surface and row so far the moment a foreign marker is seen."""
 
@@ -112,9 +115,9 @@ def outgoing(action: Action) -> str:
     return ""
 
 
-def empty_row(trial: Trial, fault: Reason | None) -> Row:
+def empty_row(trial: Trial, fault: Reason | None, attempt: int = 1) -> Row:
     """A row of a trial in which nothing was done yet."""
-    return {**trial.row(), "attempt": 1, "fault": str(fault) if fault else None, "arms": []}
+    return {**trial.row(), "attempt": attempt, "fault": str(fault) if fault else None, "arms": []}
 
 
 class ArmPlay:
@@ -258,8 +261,7 @@ class ArmPlay:
         if not fresh:
             return
         self._world.reported |= fresh
-        if self._reach.identified[self._asker] and await identify(self._reach, self._asker):
-            self.log["identity"] = "proven"
+        await prove(self._reach, [self._row], self._world.arms)
         if self._world.on_leak is not None:
             try:
                 await self._world.on_leak(self._reach.name, self._row)
@@ -311,7 +313,6 @@ async def probe(
     *,
     rows: dict[str, Row],
     done: Callable[[Row], None],
-    arms: tuple[Arm, ...] = AFTER_PLANTING,
 ) -> None:
     """Play a surface's trials, in random order within a wave; fills `rows` by slot as trials end.
 
@@ -326,8 +327,8 @@ async def probe(
 
     async def one(trial: Trial) -> None:
         async with places:
-            row = rows.setdefault(trial.slot, empty_row(trial, Reason.CANCELLED))
-            await play(world, reach, trial, arms, row)
+            row = rows.setdefault(trial.slot, empty_row(trial, Reason.CANCELLED, world.attempt))
+            await play(world, reach, trial, world.arms, row)
             done(row)
 
     async def play_wave(wave: list[Trial]) -> None:
@@ -343,11 +344,12 @@ async def probe(
         await play_wave(later)
 
 
-async def prove(reach: Reach, rows: list[Row]) -> None:
-    """Read every identity again and mark the arms of those who were named right before and after."""
-    askers = [principal for principal, named in reach.identified.items() if named and principal in reach.sessions]
+async def prove(reach: Reach, rows: list[Row], arms: tuple[Arm, ...]) -> None:
+    """Read the askers' identities again and mark those arms of theirs that they played with the clients open now."""
+    played = [arm for row in rows for arm in row["arms"] if arm["arm"] in arms and arm["identity"] == "unproven"]
+    askers = sorted({Principal(**arm["asker"]) for arm in played})
+    askers = [each for each in askers if reach.identified.get(each) and each in reach.sessions]
     after = dict(zip(askers, await asyncio.gather(*(identify(reach, each) for each in askers)), strict=True))
-    for row in rows:
-        for arm in row["arms"]:
-            if after.get(Principal(**arm["asker"])):
-                arm["identity"] = "proven"
+    for arm in played:
+        if after.get(Principal(**arm["asker"])):
+            arm["identity"] = "proven"

@@ -23,6 +23,8 @@ class Reason(StrEnum):
     CANCELLED = "Cancelled"
     PROBE_CRASHED = "ProbeCrashed"
     NOT_RUN = "NotRun"
+    UNFINISHED = "Unfinished"  # the stage's process was lost: killed, out of memory, never started
+    RECORDS_BROKEN = "RecordsBroken"  # records of the surface are missing, doubled or not the run's own
     ANSWER_FAULT = "AnswerFault"  # an answer that says nothing: timeout, 5xx, 429, malformed, redirect
     CONTROL_FAILED = "PositiveControlFailed"  # the owner did not see his own marker before and after
     FOREIGN_UNKNOWN = "ForeignUnknown"  # items that this run did not plant and the scenario does not name

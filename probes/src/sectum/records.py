@@ -17,8 +17,9 @@ RECORD_TYPE = "application/vnd.sectum.record+json"
 
 
 class Stage(StrEnum):
-    """The stages that touch surfaces."""
+    """The stages that touch surfaces, in their order."""
 
+    BASELINE = "baseline"
     PLANT = "plant"
     PROBE = "probe"
     CLEAN = "clean"
@@ -33,6 +34,14 @@ class RecordKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Runner:
+    """Where a stage ran: UID of its pod, and its image by digest; a local run has neither."""
+
+    pod: str | None = None
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One statement of one stage on one surface; `previous` is the digest of the attempt's record before this one."""
 
@@ -44,12 +53,33 @@ class Record:
     kind: RecordKind
     number: int
     previous: str | None
+    pod: str | None
+    image: str | None
     body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A record and its bytes."""
+
+    record: Record
+    data: bytes
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of its bytes."""
+        return sha256(self.data)
 
     @property
     def name(self) -> str:
-        """Its file's name: sorts by stage, surface, attempt and number."""
-        return f"{self.stage}-{self.surface}-{self.attempt}-{self.number:06d}-{self.kind}.json"
+        """Its file's name in a pack: sorts by stage, surface, attempt and number."""
+        each = self.record
+        return f"{each.stage}-{each.surface}-{each.attempt}-{each.number:06d}-{each.kind}-{self.digest[:16]}.json"
+
+
+def place(run: str, stage: str, surface: str, attempt: int) -> str:
+    """Where an attempt's records are stored, each under its digest."""
+    return f"work/{run}/{stage}/{surface}/{attempt}/"
 
 
 def sign_record(record: Record, run_key: Ed25519PrivateKey) -> bytes:

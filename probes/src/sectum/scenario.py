@@ -199,9 +199,9 @@ class Evidence(Strict):
     signer: SignerUnion  # type: ignore[valid-type]
     """The key that signs packs and Open records."""
     store: StoreUnion | None = None  # type: ignore[valid-type]
-    """Where packs, Open and Close records and sealed manifests go; locally, left out: the folder given by --out."""
+    """Where a cluster's runs put packs, Open and Close records and sealed manifests; needed there. Locally: --out."""
     records: StoreUnion | None = None  # type: ignore[valid-type]
-    """Where the stages' records go, which a lifecycle may empty after the run; locally, left out: beside the packs."""
+    """Where their stages' records go, which a lifecycle may empty after a run; needed in a cluster. Locally: --out."""
     formats: Annotated[tuple[Literal["pdf"], ...], Field(max_length=1)] = ("pdf",)
     """Reports made from run.json."""
 

@@ -13,6 +13,7 @@ from sectum.ports import Signer, Store
 
 OPEN_TYPE = "application/vnd.sectum.open+json"
 CLOSE_TYPE = "application/vnd.sectum.close+json"
+OPEN_SCHEMA, CLOSE_SCHEMA = "sectum.ai/open/v1", "sectum.ai/close/v1"
 
 
 def open_record(
@@ -35,7 +36,7 @@ def open_record(
         previous: hex SHA-256 of the series' record before this one.
     """
     body = {
-        "schema": "sectum.ai/open/v1",
+        "schema": OPEN_SCHEMA,
         "run": run,
         "at": at,
         "scenario": scenario,
@@ -52,7 +53,7 @@ def close_record(
 ) -> bytes:
     """Signed after the pack was stored: `outcome` is the run's verdict; `pack` the hex SHA-256 of its zip."""
     body = {
-        "schema": "sectum.ai/close/v1",
+        "schema": CLOSE_SCHEMA,
         "run": run,
         "at": at,
         "outcome": outcome,
@@ -72,19 +73,32 @@ def peek(record: bytes) -> tuple[dict[str, Any], str]:
     return body, sha256(record)
 
 
-async def _names(store: Store) -> list[str]:
+async def _names(store: Store, folder: str) -> list[str]:
     """The series' records, in order; whatever else lies there is none of it."""
-    return [name for name in await store.names("series/") if re.fullmatch(r"series/[0-9]{6}\.json", name)]
+    return [name for name in await store.names(folder) if re.fullmatch(re.escape(folder) + r"[0-9]{6}\.json", name)]
 
 
-async def append(store: Store, record: Callable[[int, str | None], bytes]) -> str:
+async def records_of(store: Store, folder: str, run: str) -> list[tuple[str, dict[str, Any], bytes]]:
+    """A run's records in the series: name, body (signature not checked) and bytes; looked for from the newest on."""
+    found = []
+    for name in reversed(await _names(store, folder)):
+        data = await store.read(name)
+        body, _ = peek(data)
+        if body["run"] == run:
+            found.append((name, body, data))
+            if body["schema"] == OPEN_SCHEMA:
+                break
+    return found[::-1]
+
+
+async def append(store: Store, folder: str, record: Callable[[int, str | None], bytes]) -> str:
     """Store the series' next record under its sequence number, create-only."""
     while True:
-        names = await _names(store)
+        names = await _names(store, folder)
         previous = sha256(await store.read(names[-1])) if names else None
         # After the last one, not after as many as there are: if one was taken away, its name is a gap and stays one.
-        number = int(names[-1][len("series/") : -len(".json")]) + 1 if names else 1
-        name = f"series/{number:06d}.json"
+        number = int(names[-1][len(folder) : -len(".json")]) + 1 if names else 1
+        name = f"{folder}{number:06d}.json"
         try:
             await store.create(name, record(number, previous))
         except AlreadyStored:
@@ -92,8 +106,11 @@ async def append(store: Store, record: Callable[[int, str | None], bytes]) -> st
         return name
 
 
-async def close(store: Store, signer: Signer, *, run: str, at: str, outcome: str, pack: str | None) -> str:
-    """Store the Close record; returns its name in the store."""
+async def close(store: Store, signer: Signer, folder: str, *, run: str, at: str, outcome: str, pack: str | None) -> str:
+    """Store the Close record, unless the run has one; returns its name in the store."""
+    for name, body, _ in await records_of(store, folder, run):
+        if body["schema"] == CLOSE_SCHEMA:
+            return name
 
     def record(sequence: int, previous: str | None) -> bytes:
         return close_record(
@@ -106,14 +123,14 @@ async def close(store: Store, signer: Signer, *, run: str, at: str, outcome: str
             previous=previous or "",
         )
 
-    return await append(store, record)
+    return await append(store, folder, record)
 
 
-async def close_abandoned(store: Store, signer: Signer, *, at: str) -> None:
+async def close_abandoned(store: Store, signer: Signer, folder: str, *, at: str) -> None:
     """A run that never closed is closed as Abandoned by the next one: a dropped run shows."""
-    names = await _names(store)
+    names = await _names(store, folder)
     if not names:
         return
     body, _ = peek(await store.read(names[-1]))
-    if body["schema"] == "sectum.ai/open/v1":
-        await close(store, signer, run=body["run"], at=at, outcome="Abandoned", pack=None)
+    if body["schema"] == OPEN_SCHEMA:
+        await close(store, signer, folder, run=body["run"], at=at, outcome="Abandoned", pack=None)

@@ -1,8 +1,13 @@
-"""A Job -> documents planted, trials played, records signed, documents removed: the stages that touch surfaces."""
+"""A Job -> documents planted, trials played, records signed, documents removed: the stages that touch surfaces.
+
+Each works on the surfaces of this process: locally on all, in a cluster on one. A stage's result is recorded whether it
+ended or was cancelled.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -11,11 +16,10 @@ import uuid_utils
 from sectum.clean import Cleaned, clean
 from sectum.errors import AlreadyStored
 from sectum.gate import Gate
-from sectum.job import Job, Progress
-from sectum.manifest import Marker
+from sectum.job import Chain, Found, Job, Progress
 from sectum.plan import Trial
 from sectum.plant import Planted, plant
-from sectum.probe import BEFORE_PLANTING, Row, World, empty_row, probe, prove
+from sectum.probe import AFTER_PLANTING, BEFORE_PLANTING, Row, World, empty_row, probe, prove
 from sectum.reach import Reach, check_empty, named_items, open_clients
 from sectum.reasons import Reason
 from sectum.records import RecordKind, Stage
@@ -26,10 +30,25 @@ CLEAN_SECONDS = 300
 
 
 async def connect(job: Job, stack: AsyncExitStack) -> None:
-    """Open every surface as every principal; find out which places are empty before anything is planted."""
-    job.reaches = [Reach(each, Gate(each.budget, job.clock), each.spec.verbs()) for each in job.scenario.spec.surfaces]
-    await asyncio.gather(*(open_clients(reach, job.scenario, secret=job.secret, stack=stack) for reach in job.reaches))
+    """Open every surface as every principal, unless an earlier stage found that it cannot be used."""
+    for surface in job.surfaces:
+        found = job.found.get(surface.name, Found())
+        job.reaches.append(Reach(surface, Gate(surface.budget, job.clock, found.spent), surface.spec.verbs()))
+        job.reaches[-1].fault = Reason(found.fault) if found.fault else None
+        job.counted[surface.name] = found.spent
+        job.rows |= {row["slot"]: {**row, "attempt": job.attempt} for row in found.baseline}
+    usable = [reach for reach in job.reaches if reach.fault is None]
+    await asyncio.gather(*(open_clients(reach, job.scenario, secret=job.secret, stack=stack) for reach in usable))
+    _tell_faults(job)
+
+
+async def check_places(job: Job) -> None:
+    """Find out which places are empty, before anything is planted anywhere: surfaces may share a store."""
     await asyncio.gather(*(check_empty(reach, job.scenario) for reach in job.reaches))
+    _tell_faults(job)
+
+
+def _tell_faults(job: Job) -> None:
     for reach in job.reaches:
         fault = reach.fault or (None if any(reach.identified.values()) else Reason.IDENTITY_UNPROVEN)
         if fault:
@@ -39,22 +58,25 @@ async def connect(job: Job, stack: AsyncExitStack) -> None:
 def open_world(job: Job) -> World:
     """What the run knows of all surfaces together, before anything is planted."""
     world = World(markers=job.markers(), index=job.index(), shared=sharing_of(job.scenario.snapshot()))
-    for reach in job.reaches:
+    world.attempt = job.attempt
+    for surface in job.surfaces:
         for principal in job.scenario.principals:
-            world.named[reach.name, principal] = named_items(job.scenario, reach.surface, principal)
-
-    async def on_leak(surface: str, row: Row) -> None:
-        await job.record(Stage.PROBE, surface, RecordKind.LEAK, {"slot": row["slot"], "row": row})
-
-    world.on_leak = on_leak
+            world.named[surface.name, principal] = named_items(job.scenario, surface, principal)
     return world
 
 
+async def _side_by_side(job: Job, one: Callable[[Reach], Coroutine[Any, Any, None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for reach in job.reaches:
+            group.create_task(one(reach))
+
+
 async def ask_before(job: Job, world: World) -> None:
-    """Begin every surface's probe; play the baseline arms, for which nothing may be planted yet."""
+    """Play the baseline arms, for which nothing may be planted yet."""
+    world.arms, world.on_leak = BEFORE_PLANTING, _leak_recorder(job, Stage.BASELINE)
 
     async def one(reach: Reach) -> None:
-        trials = tuple(trial for trial in _trials(job, reach) if trial.baseline)
+        trials = _before(job, reach)
         count = 0
 
         def done(_row: Row) -> None:
@@ -62,19 +84,34 @@ async def ask_before(job: Job, world: World) -> None:
             count += 1
             job.observe(Progress(reach.name, "baseline", count, len(trials)))
 
-        await _start(job, Stage.PROBE, reach)
-        await probe(world, reach, trials, rows=job.rows, done=done, arms=BEFORE_PLANTING)
+        await _start(job, Stage.BASELINE, reach, {"trials": len(trials)})
+        await probe(world, reach, trials, rows=job.rows, done=done)
 
-    async with asyncio.TaskGroup() as group:
-        for reach in job.reaches:
-            group.create_task(one(reach))
+    await _side_by_side(job, one)
+
+
+async def conclude_baseline(job: Job) -> None:
+    """Read identities again where there was a baseline, and sign what was found before planting."""
+
+    async def one(reach: Reach) -> None:
+        trials = _before(job, reach)
+        rows = [_played(job, reach, trial) for trial in trials]
+        await prove(reach, rows, BEFORE_PLANTING)
+        body = {"rows": rows, "fault": _fault(reach), **job.spent(reach)}
+        await _conclude(job, Stage.BASELINE, reach, {"trials": len(trials)}, body)
+
+    await _each_unconcluded(job, Stage.BASELINE, one)
+
+
+def _before(job: Job, reach: Reach) -> tuple[Trial, ...]:
+    return tuple(trial for trial in job.trials(reach.name) if trial.baseline)
 
 
 async def plant_all(job: Job, world: World) -> None:
     """Plant in every surface before anything is probed, so that a marker that wanders between surfaces is seen."""
 
     async def one(reach: Reach) -> None:
-        mine = _markers(job, reach)
+        mine = job.markers_of(reach.name)
         count = 0
 
         def done() -> None:
@@ -82,28 +119,44 @@ async def plant_all(job: Job, world: World) -> None:
             count += 1
             job.observe(Progress(reach.name, "plant", max(0, count - len(planted.faults)), len(mine)))
 
-        sealer = job.sealer(reach.name)
+        sealer = job.sealer(reach.name, job.attempt)
 
         async def save(kind: str, value: Any) -> None:
-            name = f"{job.sealed_under(reach.name)}{kind}-{uuid_utils.uuid7()}"
-            await job.store.create(name, sealer.seal(value))
+            name = f"{job.sealed_under(reach.name, job.attempt)}{kind}-{uuid_utils.uuid7()}"
+            await job.work.create(name, sealer.seal(value))
 
         planted = job.planted[reach.name] = Planted()
-        await _start(job, Stage.PLANT, reach)
+        await _start(job, Stage.PLANT, reach, {"markers": len(mine)})
         await plant(reach, mine, planted=planted, index=world.index, save=save, done=done)
         world.add_planted(reach.name, planted.locations)
         world.faults |= planted.faults
 
-    async with asyncio.TaskGroup() as group:
-        for reach in job.reaches:
-            group.create_task(one(reach))
+    await _side_by_side(job, one)
+
+
+async def conclude_planting(job: Job) -> None:
+    """Sign what was planted, and whose it is known to be."""
+
+    async def one(reach: Reach) -> None:
+        planted = job.planted.setdefault(reach.name, Planted())
+        body = {
+            "planted": sorted(planted.locations),
+            "unattributed": sorted(planted.locations.keys() - planted.attributed),
+            "faults": {marker: str(fault) for marker, fault in sorted(planted.faults.items())},
+            "fault": _fault(reach),
+            **job.spent(reach),
+        }
+        await _conclude(job, Stage.PLANT, reach, {"markers": len(job.markers_of(reach.name))}, body)
+
+    await _each_unconcluded(job, Stage.PLANT, one)
 
 
 async def probe_all(job: Job, world: World) -> None:
     """Play every trial; surfaces side by side, each within its own limits."""
+    world.arms, world.on_leak = AFTER_PLANTING, _leak_recorder(job, Stage.PROBE)
 
     async def one(reach: Reach) -> None:
-        trials = _trials(job, reach)
+        trials = job.trials(reach.name)
         leaks = count = 0
 
         def done(row: Row) -> None:
@@ -113,54 +166,54 @@ async def probe_all(job: Job, world: World) -> None:
             leaks += any(seen["marker"] == row["marker"] for arm in foreign for seen in arm["seen"])
             job.observe(Progress(reach.name, row["attack"], count, len(trials), leaks))
 
+        await _start(job, Stage.PROBE, reach, {"trials": len(trials)})
         await probe(world, reach, trials, rows=job.rows, done=done)
 
-    async with asyncio.TaskGroup() as group:
-        for reach in job.reaches:
-            group.create_task(one(reach))
-
-
-def _trials(job: Job, reach: Reach) -> tuple[Trial, ...]:
-    return tuple(trial for trial in job.plan.trials if trial.surface == reach.name)
-
-
-def _markers(job: Job, reach: Reach) -> tuple[Marker, ...]:
-    return tuple(marker for marker in job.manifest.markers if marker.spec.surface == reach.name)
-
-
-async def _start(job: Job, stage: Stage, reach: Reach) -> None:
-    """A stage's start record on a surface, before its first request; nothing if it is there."""
-    counts = {
-        Stage.PLANT: {"markers": len(_markers(job, reach))},
-        Stage.PROBE: {"trials": len(_trials(job, reach))},
-        Stage.CLEAN: {"documents": len(_documents(job, reach))},
-    }
-    if (stage, reach.name) not in job.chains:
-        await job.record(stage, reach.name, RecordKind.START, counts[stage])
+    await _side_by_side(job, one)
 
 
 async def conclude_probes(job: Job) -> None:
-    """Read identities once more and sign what each surface's planting and probe did, cancelled or not."""
+    """Read identities once more and sign what each surface's probe did."""
 
     async def one(reach: Reach) -> None:
-        rows = [
-            job.rows.get(each.slot) or empty_row(each, reach.fault or Reason.CANCELLED) for each in _trials(job, reach)
-        ]
-        await prove(reach, rows)
-        planted = job.planted.setdefault(reach.name, Planted())
-        written = {
-            "planted": sorted(planted.locations),
-            "unattributed": sorted(planted.locations.keys() - planted.attributed),
-        }
-        await _start(job, Stage.PLANT, reach)
-        await job.record(Stage.PLANT, reach.name, RecordKind.RESULT, written)
-        gate = reach.gate
-        spent = {"requests": gate.requests, "writes": gate.writes, "tokens": gate.tokens}
-        fault = str(reach.fault or gate.stopped or "") or None
-        await _start(job, Stage.PROBE, reach)
-        await job.record(Stage.PROBE, reach.name, RecordKind.RESULT, {"rows": rows, "fault": fault, **spent})
+        trials = job.trials(reach.name)
+        rows = [_played(job, reach, trial) for trial in trials]
+        await prove(reach, rows, AFTER_PLANTING)
+        body = {"rows": rows, "fault": _fault(reach), **job.spent(reach)}
+        await _conclude(job, Stage.PROBE, reach, {"trials": len(trials)}, body)
 
-    await asyncio.gather(*(one(reach) for reach in job.reaches))
+    await _each_unconcluded(job, Stage.PROBE, one)
+
+
+def _played(job: Job, reach: Reach, trial: Trial) -> Row:
+    return job.rows.get(trial.slot) or empty_row(trial, reach.fault or Reason.CANCELLED, job.attempt)
+
+
+def _fault(reach: Reach) -> str | None:
+    return str(reach.fault or reach.gate.stopped or "") or None
+
+
+def _leak_recorder(job: Job, stage: Stage) -> Callable[[str, Row], Coroutine[Any, Any, None]]:
+    async def on_leak(surface: str, row: Row) -> None:
+        await job.record(stage, surface, RecordKind.LEAK, {"slot": row["slot"], "row": row})
+
+    return on_leak
+
+
+async def _start(job: Job, stage: Stage, reach: Reach, counts: dict[str, int]) -> None:
+    """A stage's start record on a surface, before its first request; nothing if it is there."""
+    if (stage, reach.name) not in job.chains:
+        await job.record(stage, reach.name, RecordKind.START, counts)
+
+
+async def _conclude(job: Job, stage: Stage, reach: Reach, counts: dict[str, int], body: dict[str, Any]) -> None:
+    await _start(job, stage, reach, counts)
+    await job.record(stage, reach.name, RecordKind.RESULT, body)
+
+
+async def _each_unconcluded(job: Job, stage: Stage, one: Callable[[Reach], Coroutine[Any, Any, None]]) -> None:
+    todo = [reach for reach in job.reaches if not job.chains.get((stage, reach.name), Chain()).ended]
+    await asyncio.gather(*map(one, todo))
 
 
 def _documents(job: Job, reach: Reach) -> set[str]:
@@ -171,7 +224,8 @@ def _documents(job: Job, reach: Reach) -> set[str]:
 
 async def clean_and_record(job: Job) -> None:
     """Remove what was planted, and sign what came of it."""
-    await asyncio.gather(*(_start(job, Stage.CLEAN, reach) for reach in job.reaches))
+    counts = {reach.name: {"documents": len(_documents(job, reach))} for reach in job.reaches}
+    await asyncio.gather(*(_start(job, Stage.CLEAN, reach, counts[reach.name]) for reach in job.reaches))
     try:
         await clean_all(job)
     finally:
@@ -179,7 +233,7 @@ async def clean_and_record(job: Job) -> None:
             cleaned, gate = job.cleaned[reach.name], reach.gate
             body = {"removed": cleaned.removed, "notRemoved": cleaned.not_removed}
             spent = {"requests": gate.requests, "writes": gate.writes}
-            await job.record(Stage.CLEAN, reach.name, RecordKind.RESULT, {**body, **spent})
+            await _conclude(job, Stage.CLEAN, reach, counts[reach.name], {**body, **spent})
 
 
 async def clean_all(job: Job) -> None:
@@ -204,6 +258,7 @@ async def clean_all(job: Job) -> None:
             ends = await asyncio.gather(*(one(reach) for reach in job.reaches), return_exceptions=True)
     for error in filter(None, ends):
         raise error
-    if all(cleaned.not_removed == 0 for cleaned in job.cleaned.values()):
-        with suppress(AlreadyStored):
-            await job.store.create(f"work/{job.run}/cleaned", b"{}")
+    for reach in job.reaches:
+        if job.cleaned[reach.name].not_removed == 0:
+            with suppress(AlreadyStored):
+                await job.work.create(f"work/{job.run}/cleaned/{reach.name}", b"{}")

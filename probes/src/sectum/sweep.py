@@ -7,15 +7,14 @@ from contextlib import AsyncExitStack
 
 from sectum.actions import Verb
 from sectum.clean import Cleaned
-from sectum.errors import NotStored
-from sectum.job import Job, Observe, Progress, open_clock
-from sectum.manifest import header, unseal
-from sectum.plan import make_plan
-from sectum.plant import Planted
+from sectum.job import Observe, Progress
+from sectum.manifest import header
+from sectum.pipeline import unsealed
 from sectum.ports import Store
 from sectum.reach import Reach, open_reach
 from sectum.reasons import Reason
-from sectum.scenario import parse
+from sectum.resume import receipts
+from sectum.run import read_run
 from sectum.secrets_dir import ReadSecret
 from sectum.stages import clean_all
 
@@ -27,37 +26,22 @@ async def orphans(store: Store) -> list[str]:
 
 
 async def _is_cleaned(store: Store, run_id: str) -> bool:
-    try:
-        await store.read(f"work/{run_id}/cleaned")
-    except NotStored:
-        return False
-    return True
+    sealed = header(await store.read(f"manifests/{run_id}.sealed.json"))
+    surfaces = {surface["name"] for surface in sealed["scenario"]["spec"]["surfaces"]}
+    return surfaces <= {name.rsplit("/", 1)[1] for name in await store.names(f"work/{run_id}/cleaned/")}
 
 
 async def sweep(run_id: str, *, secret: ReadSecret, store: Store, observe: Observe) -> dict[str, Cleaned]:
     """Clean up after a run that was killed, from its sealed manifest, intents and receipts alone."""
-    sealed = await store.read(f"manifests/{run_id}.sealed.json")
-    scenario = parse(header(sealed)["scenario"])
-    manifest, data_key = unseal(sealed, scenario.spec.manifest.spec.wrapper(secret))
-    job = Job(
-        scenario=scenario,
-        secret=secret,
-        store=store,
-        observe=observe,
-        clock=open_clock(),
-        run=run_id,
-        plan=make_plan(scenario),
-        manifest=manifest,
-        data_key=data_key,
-        sealed=sealed,
-    )
-    for surface in scenario.spec.surfaces:
-        job.planted[surface.name] = await _receipts(job, surface.name)
+    about = read_run(await store.read(f"manifests/{run_id}.sealed.json"), store=store, work=store)
+    job = unsealed(about, secret=secret, observe=observe)
+    for surface in job.surfaces:
+        job.planted[surface.name] = await receipts(job, surface.name)
     async with AsyncExitStack() as stack:
-        used = [each for each in scenario.spec.surfaces if job.planted[each.name].began]
+        used = [each for each in job.surfaces if job.planted[each.name].began]
         job.reaches = list(
             await asyncio.gather(
-                *(open_reach(scenario, each, secret=secret, clock=job.clock, stack=stack) for each in used)
+                *(open_reach(job.scenario, each, secret=secret, clock=job.clock, stack=stack) for each in used)
             )
         )
         await clean_all(job)
@@ -76,19 +60,3 @@ def _trouble(reach: Reach) -> str:
         return ""
     who, secret = ", ".join(unproven) or "a user", reach.surface.credentials.secret_ref
     return f"{who} could not be reached or was refused: check the Secret {secret.name}, key {secret.key}"
-
-
-async def _receipts(job: Job, surface: str) -> Planted:
-    """What the stored intents and receipts of a surface say."""
-    sealer = job.sealer(surface)
-    planted = Planted()
-    intended: dict[str, str] = {}
-    for name in await job.store.names(job.sealed_under(surface)):
-        value = sealer.unseal(await job.store.read(name))
-        planted.began = True
-        if name.rsplit("/", 1)[1].startswith("receipt-"):
-            planted.locations[value[0]] = value[1]
-        else:
-            intended |= dict(value)
-    planted.doubtful = {marker: wanted for marker, wanted in intended.items() if marker not in planted.locations}
-    return planted

@@ -15,7 +15,9 @@ from sectum.codec import canonical
 from sectum.errors import NotVerified
 from sectum.reports import pdf
 
-_RECORD = re.compile(r"(?:plant|probe|clean)-(?P<surface>.+)-1-\d{6}-(?:start|leak|result)\.json")
+_RECORD = re.compile(
+    r"(?:baseline|plant|probe|clean)-(?P<surface>.+)-\d{1,2}-\d{6}-(?:start|leak|result)-[0-9a-f]{16}\.json"
+)
 
 _RENDERERS: dict[str, tuple[Callable[[dict[str, Any]], bytes], tuple[str, ...]]] = {
     pack.README: (lambda run: pack.readme(run).encode(), ("sectum",)),

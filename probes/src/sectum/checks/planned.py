@@ -14,7 +14,7 @@ from sectum.codec import NotCanonical, digest, parse, sha256
 from sectum.errors import ScenarioError
 from sectum.manifest import belongs, header, unseal
 from sectum.markers import Kind
-from sectum.plan import PLANNED_FIELDS, Trial, binding, make_plan
+from sectum.plan import PLANNED_FIELDS, Subset, Trial, binding, make_plan
 from sectum.ports import KeyWrapper
 from sectum.scenario import parse as parse_scenario
 from sectum.sign import PublicKey, is_envelope
@@ -41,7 +41,7 @@ def plan(case: Case) -> str:
         scenario = parse_scenario(run["scenario"]["snapshot"])
     except ScenarioError:
         raise foreign from None
-    again = make_plan(scenario)
+    again = make_plan(scenario, Subset.out_of(run["subset"]))
     planned = [{name: row[name] for name in PLANNED_FIELDS} for row in run["rows"]]
     _same_table(planned, again.rows(), "rows")
     _same_table(run["skips"], [skip.row() for skip in again.skips], "skips")

@@ -6,39 +6,42 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sectum import document, dsse, records
+from sectum.account import Account, account
 from sectum.checks.case import Case, Failed, Undecided
 from sectum.checks.planned import Anchor, anchors
-from sectum.codec import NotCanonical, parse, sha256
+from sectum.codec import NotCanonical, parse
 from sectum.errors import NotVerified
 from sectum.pack import RECORDS
 from sectum.plan import PLANNED_FIELDS
-from sectum.records import Stage
+from sectum.reasons import Reason
+from sectum.records import Record, RecordKind, Signed
 from sectum.sign import is_envelope
 
 
 def stage_records(case: Case) -> str:
-    """8: every stage record is signed by the run's key, in a chain without a gap, and run.json says what they say."""
+    """8: every stage record is signed by the run's key, and run.json says what the records lead to."""
     run = case.run
-    chains = _chains(case)
-    probes = {surface: chain for (stage, surface), chain in chains.items() if stage == Stage.PROBE}
-    stated = [{name: value for name, value in row.items() if name not in ("outcome", "reason")} for row in run["rows"]]
+    signed = _signed(case)
     surfaces = [each["name"] for each in run["scenario"]["snapshot"]["spec"]["surfaces"]]
-    expected = sorted((str(stage), surface) for stage in Stage for surface in surfaces)
-    if sorted(chains) != expected or [each["name"] for each in run["surfaces"]] != surfaces:
+    if [each["name"] for each in run["surfaces"]] != surfaces or not {s.record.surface for s in signed} <= set(
+        surfaces
+    ):
         raise Failed("surfaces with records, of the scenario and of run.json are not the same")
+    stated = [{name: value for name, value in row.items() if name not in ("outcome", "reason")} for row in run["rows"]]
     recorded: list[dict[str, Any]] = []
-    for surface in surfaces:
-        first, last = probes[surface][0]["body"], probes[surface][-1]["body"]
-        if first["trials"] != len(last["rows"]):
-            raise Failed(f"surface {surface}: begun with {first['trials']} trials, {len(last['rows'])} recorded")
-        recorded += last["rows"]
-        _same_counts(case, surface, {stage: chains[stage, surface][-1]["body"] for stage in Stage})
+    for part in run["surfaces"]:
+        surface = part["name"]
+        planned = [{name: row[name] for name in PLANNED_FIELDS} for row in stated if row["surface"] == surface]
+        admitted = part["fault"] == Reason.RECORDS_BROKEN
+        told = account(surface, planned, signed, broken=admitted)
+        if told.broken and not admitted:
+            raise Failed(f"surface {surface}: {told.broken[0]}")
+        recorded += told.rows
+        _same_counts(case, part, told)
     if recorded != stated:  # strictly typed on both sides, so that no True passes for a 1
         raise Failed(_first_difference(recorded, stated))
-    leaks = [each["body"] for chain in probes.values() for each in chain if each["kind"] == "leak"]
-    _still_there(leaks, {row["slot"]: row for row in stated})
-    count = sum(map(len, chains.values()))
-    said = f"{count} signed by the run's key, {len(leaks)} Leak records among them, the same rows as run.json"
+    leaks = sum(each.record.kind == RecordKind.LEAK for each in signed)
+    said = f"{len(signed)} signed by the run's key, {leaks} Leak records among them, leading to the rows of run.json"
     if not list(_anchors_of_key(case)):
         raise Undecided(f"{said}; but nothing given vouches for the run's key")
     return said
@@ -51,30 +54,18 @@ def _anchors_of_key(case: Case) -> Iterator[Anchor]:
         yield anchor
 
 
-def _chains(case: Case) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Stage and surface -> its records in order: start first, result last and once, each naming the one before it."""
+def _signed(case: Case) -> list[Signed]:
     run, public_key = case.run, case.run["manifest"]["publicKey"]
-    chains: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    last: dict[tuple[str, str], str | None] = {}
+    signed = []
     for name in sorted(each for each in case.members if each.startswith(RECORDS)):
         data = case.members[name]
-        record = _record(data, public_key, name)
-        if (record["run"], record["manifest"]) != (run["run"], run["manifest"]["hash"]):
+        record = Record(**_record(data, public_key, name))
+        if (record.run, record.manifest) != (run["run"], run["manifest"]["hash"]):
             raise Failed(f"{name} is of another run")
-        if name != RECORDS + records.Record(**record).name:
+        signed.append(Signed(record, data))
+        if name != RECORDS + signed[-1].name:
             raise Failed(f"{name} is not the name that its record has")
-        whose = (record["stage"], record["surface"])
-        chain = chains.setdefault(whose, [])
-        closed = bool(chain) and chain[-1]["kind"] == "result"
-        if record["number"] != len(chain) or record["previous"] != last.get(whose) or closed:
-            raise Failed(f"{name} does not follow the record before it: one is missing or there is one too many")
-        if (record["kind"] == "start") != (not chain):
-            raise Failed(f"{name}: a chain begins with its one start record")
-        chain.append(record)
-        last[whose] = sha256(data)
-    if any(chain[-1]["kind"] != "result" for chain in chains.values()):
-        raise Failed("a stage of a surface has no result record: the last one is missing")
-    return chains
+    return signed
 
 
 def _record(data: bytes, public_key: str, name: str) -> dict[str, Any]:
@@ -92,26 +83,14 @@ def _record(data: bytes, public_key: str, name: str) -> dict[str, Any]:
         raise Failed(f"{name}: {error}") from None
 
 
-def _same_counts(case: Case, surface: str, results: Mapping[Stage, Mapping[str, Any]]) -> None:
-    """A surface's row and markers are what its three result records say."""
-    plant, probe, clean = (results[stage] for stage in Stage)
-    stated = next(each for each in case.run["surfaces"] if each["name"] == surface)
-    recorded = {
-        "fault": probe["fault"],
-        "tokens": probe["tokens"],
-        "planted": len(plant["planted"]),
-        "requests": probe["requests"] + clean["requests"],
-        "writes": probe["writes"] + clean["writes"],
-        "removed": clean["removed"],
-        "notRemoved": clean["notRemoved"],
-    }
-    for name, value in recorded.items():
-        if stated[name] != value:
-            raise Failed(f"surface {surface}: its {name} is not what its result records say")
-    planted, unattributed = set(plant["planted"]), set(plant["unattributed"])
+def _same_counts(case: Case, part: Mapping[str, Any], told: Account) -> None:
+    """A surface's part and markers are what its records lead to."""
+    for name, value in told.figures.items():
+        if part[name] != value:
+            raise Failed(f"surface {part['name']}: its {name} is not what its records lead to")
     for each in case.run["markers"]:
-        said = (each["id"] in planted, each["id"] not in unattributed)
-        if each["surface"] == surface and (each["planted"], each["attributed"]) != said:
+        said = (each["id"] in told.planted, each["id"] not in told.unattributed)
+        if each["surface"] == part["name"] and (each["planted"], each["attributed"]) != said:
             raise Failed(f"marker {each['id']}: not planted or attributed as its surface's record says")
 
 
@@ -123,24 +102,3 @@ def _first_difference(recorded: list[dict[str, Any]], stated: list[dict[str, Any
         if place < len(stated) and stated[place]["slot"] == row["slot"] and stated[place] != row:
             return f"slot {row['slot']}: its row is not the one that was recorded"
     return f"{len(stated)} rows in run.json, {len(recorded)} recorded, or in another order"
-
-
-def _still_there(leaks: list[dict[str, Any]], rows: Mapping[str, Mapping[str, Any]]) -> None:
-    for leak in leaks:
-        slot = leak["slot"]
-        if leak["row"]["slot"] != slot or slot not in rows or not _lives_on(leak["row"], rows[slot]):
-            raise Failed(f"slot {slot}: what its Leak record saw is gone from its row")
-
-
-def _lives_on(early: Mapping[str, Any], late: Mapping[str, Any]) -> bool:
-    """Does the final row still show all that the Leak record's row had seen?"""
-    if any(early[name] != late[name] for name in PLANNED_FIELDS) or len(early["arms"]) > len(late["arms"]):
-        return False
-    return all(
-        then["arm"] == now["arm"]
-        and then["asker"] == now["asker"]
-        and then["answers"] == now["answers"][: len(then["answers"])]
-        and all(seen in now["seen"] for seen in then["seen"])
-        and (then["identity"] == "unproven" or now["identity"] == "proven")
-        for then, now in zip(early["arms"], late["arms"], strict=False)
-    )

@@ -20,7 +20,9 @@ class EcKeySigner:
 
     def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
         self._key = key
-        self.keyid = sha256(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+        public = key.public_key()
+        self.keyid = sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+        self.public_pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     def sign(self, data: bytes) -> bytes:
         """A DER signature."""

@@ -1,0 +1,92 @@
+"""A surface's signed records -> its stages' attempts, and what is wrong with them. Pure; `verify` does the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sectum.records import RecordKind, Signed, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a stage of a surface: its records, in order."""
+
+    number: int
+    signed: tuple[Signed, ...]
+
+    @property
+    def start(self) -> Signed | None:
+        """The record with which it began, if it is there."""
+        first = self.signed[0]
+        return first if first.record.kind == RecordKind.START else None
+
+    @property
+    def result(self) -> Mapping[str, Any] | None:
+        """What it came to; None for an attempt that was lost on its way."""
+        last = self.signed[-1].record
+        return last.body if last.kind == RecordKind.RESULT else None
+
+    @property
+    def leaks(self) -> list[Mapping[str, Any]]:
+        """What it saw, in order."""
+        return [each.record.body for each in self.signed if each.record.kind == RecordKind.LEAK]
+
+    def faults(self) -> Iterator[str]:
+        """Why these are not all records of one attempt; nothing if they are."""
+        previous = None
+        for number, each in enumerate(self.signed):
+            record = each.record
+            if record.number != number or record.previous != previous:
+                yield f"{each.name} does not follow the record before it: one is missing or there is one too many"
+            if (record.kind == RecordKind.START) != (number == 0):
+                yield f"{each.name}: an attempt begins with its one start record"
+            if record.kind == RecordKind.RESULT and each is not self.signed[-1]:
+                yield f"{each.name}: nothing follows a result"
+            previous = each.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """All attempts at the stages of one surface, each stage's in order."""
+
+    of: Mapping[Stage, tuple[Attempt, ...]]
+
+    def finished(self, stage: Stage) -> Attempt | None:
+        """The last attempt that came to an end."""
+        return next((each for each in reversed(self.of[stage]) if each.result is not None), None)
+
+    def results(self) -> Iterator[Mapping[str, Any]]:
+        """What every finished attempt of every stage came to."""
+        return (each.result for attempts in self.of.values() for each in attempts if each.result is not None)
+
+    def faults(self) -> Iterator[str]:
+        """Why these are not all records of this surface; nothing if they are."""
+        for stage, attempts in self.of.items():
+            before: Signed | None = None
+            for number, attempt in enumerate(attempts, 1):
+                yield from attempt.faults()
+                start = attempt.start
+                if attempt.number != number:
+                    yield f"{stage}: attempt {number} is missing"
+                elif start and start.record.body["after"] != (before.digest if before else None):
+                    yield f"{start.name} does not name the start of the attempt before it"
+                before = start
+
+
+def attempts_of(signed: Iterable[Signed], surface: str) -> Attempts:
+    """The attempts at each stage of a surface."""
+    found: dict[Stage, dict[int, list[Signed]]] = {stage: {} for stage in Stage}
+    for each in signed:
+        if each.record.surface == surface:
+            found[Stage(each.record.stage)].setdefault(each.record.attempt, []).append(each)
+    return Attempts(
+        {
+            stage: tuple(
+                Attempt(number, tuple(sorted(some, key=lambda each: (each.record.number, each.digest))))
+                for number, some in sorted(numbered.items())
+            )
+            for stage, numbered in found.items()
+        }
+    )

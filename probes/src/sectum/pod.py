@@ -1,0 +1,333 @@
+"""Arguments and mounted files of a pod -> one stage of a run, an exit status and a termination message.
+
+`sectum-stage` is what the operator's Jobs start; docs/stages.md is the contract between them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sectum import verify
+from sectum.assembly import open_run
+from sectum.errors import KeyUnavailable, NotVerified, ScenarioError, SectumError, StoreFault
+from sectum.finding import Outcome, judge
+from sectum.job import Job, Progress
+from sectum.manifest import header
+from sectum.pipeline import conclude, first_of, unsealed
+from sectum.ports import Store
+from sectum.records import Runner, Stage
+from sectum.resume import add_planted, receipts, resume
+from sectum.run import Run, read_run
+from sectum.scenario import parse
+from sectum.secrets_dir import ReadSecret, secrets_in
+from sectum.stages import (
+    ask_before,
+    check_places,
+    clean_and_record,
+    conclude_baseline,
+    conclude_planting,
+    conclude_probes,
+    connect,
+    open_world,
+    plant_all,
+    probe_all,
+)
+from sectum.verdict import sharing_of
+
+CRASHED, CONFIGURATION, NOT_VERIFIED, TEMPORARY = 1, 3, 12, 75
+_MESSAGE_BYTES = 1000
+_PROGRESS_SECONDS = 5.0
+_LOG = logging.getLogger("sectum.pod")
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What this process was started with."""
+
+    stage: str
+    run: str
+    surface: str
+    attempt: int
+    mounts: Path
+    runner: Runner
+
+    @property
+    def secret(self) -> ReadSecret:
+        """Reads the mounted Secrets."""
+        return secrets_in(self.mounts / "secrets")
+
+    def about(self) -> Run:
+        """The run that this pod is of; raises ScenarioError, SealBroken."""
+        try:
+            sealed = (self.mounts / "manifest" / "sealed.json").read_bytes()
+        except OSError:
+            raise ScenarioError("the manifest's Secret", "is not mounted") from None
+        clear = header(sealed)
+        if clear["run"] != self.run:
+            raise NotVerified("the mounted manifest is of another run")
+        evidence = parse(clear["scenario"]).spec.evidence
+        if evidence.store_spec is None or evidence.records_spec is None:
+            raise ScenarioError("spec.evidence", "names no store and records", "a cluster's runs need both")
+        work = evidence.records_spec.open(self.secret)
+        # Who touches surfaces has no way to the store of packs, nor credentials for it.
+        store: Store = evidence.store_spec.open(self.secret) if self.stage in _SIGNED else work
+        return read_run(sealed, store=store, work=work, origin="cluster")
+
+
+async def _open(pod: Pod) -> Message:
+    about = pod.about()
+    name = await open_run(about, about.scenario.spec.evidence.spec.signer(pod.secret))
+    return {"sequence": int(name.rsplit("/", 1)[1].removesuffix(".json"))}
+
+
+async def _assemble(pod: Pod) -> Message:
+    about = pod.about()
+    evidence = about.scenario.spec.evidence
+    signer = evidence.spec.signer(pod.secret)
+    ended = await conclude(about, signer)
+    await _check_stored(about, ended.pack, ended.open_record, signer.public_pem)
+    counts = Counter(row["outcome"] for row in ended.run["rows"])
+    return {
+        "verdict": str(ended.outcome),
+        "counts": _counts(counts),
+        "uri": evidence.store_spec.uri(ended.pack) if evidence.store_spec else "",
+        "pack": ended.digest,
+        "sequence": ended.run["open"]["sequence"],
+        "verified": True,
+    }
+
+
+async def _check_stored(about: Run, pack: str, open_record: str, key: bytes) -> None:
+    """Verify the pack as the store gives it back; raises NotVerified with the step."""
+    data, opened = await about.store.read(pack), await about.store.read(open_record)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pack.zip"
+        path.write_bytes(data)
+        told = verify.verify(path, key=key, open_record=opened, allow_unanchored=True)
+    if not told.verified:
+        raise NotVerified(f"the stored pack does not verify: {told.summary}")
+
+
+async def _touch(pod: Pod, stage: Stage) -> Message:
+    job = unsealed(pod.about(), secret=pod.secret, observe=_Log(), surfaces=(pod.surface,))
+    if not job.surfaces:
+        raise ScenarioError("--surface", "names no surface of the run's scenario")
+    job.attempt, job.runner = pod.attempt, pod.runner
+    await resume(job, stage, pod.surface)
+    async with AsyncExitStack() as stack:
+        try:
+            await connect(job, stack)
+            await _PLAYED[stage](job)
+        except asyncio.CancelledError:
+            job.cancelled = True
+            if (task := asyncio.current_task()) is not None:
+                task.uncancel()
+        except BaseExceptionGroup as group:
+            raise first_of(group) from None
+        finally:
+            await _CONCLUDED[stage](job)
+    return _TOLD[stage](job, pod.surface)
+
+
+async def _before(job: Job) -> None:
+    await check_places(job)
+    await ask_before(job, open_world(job))
+
+
+async def _plant(job: Job) -> None:
+    await plant_all(job, open_world(job))
+
+
+async def _probe(job: Job) -> None:
+    world = open_world(job)
+    await add_planted(job, world)
+    await probe_all(job, world)
+
+
+async def _clean(job: Job) -> None:
+    for surface in job.surfaces:
+        job.planted[surface.name] = await receipts(job, surface.name)
+    await clean_and_record(job)
+
+
+async def _nothing(_job: Job) -> None:
+    return None
+
+
+_PLAYED: dict[Stage, Callable[[Job], Awaitable[None]]] = {
+    Stage.BASELINE: _before,
+    Stage.PLANT: _plant,
+    Stage.PROBE: _probe,
+    Stage.CLEAN: _clean,
+}
+_CONCLUDED: dict[Stage, Callable[[Job], Awaitable[None]]] = {
+    Stage.BASELINE: conclude_baseline,
+    Stage.PLANT: conclude_planting,
+    Stage.PROBE: conclude_probes,
+    Stage.CLEAN: _nothing,
+}
+
+
+def _fault(job: Job) -> str | None:
+    return next((str(fault) for reach in job.reaches if (fault := reach.fault or reach.gate.stopped)), None)
+
+
+def _told_planting(job: Job, surface: str) -> Message:
+    return {
+        "planted": len(job.planted[surface].locations),
+        "markers": len(job.markers_of(surface)),
+        "fault": _fault(job),
+    }
+
+
+def _told_probe(job: Job, surface: str) -> Message:
+    owners = {name: marker.spec.owner for name, marker in job.markers().items()}
+    shared = sharing_of(job.scenario.snapshot())
+    rows = [job.rows[trial.slot] for trial in job.trials(surface) if trial.slot in job.rows]
+    counts = Counter(judge(row, owners, shared)[0] for row in rows)
+    counts[Outcome.INCONCLUSIVE] += len(job.trials(surface)) - len(rows)
+    worst = next((each for each in (Outcome.LEAK, Outcome.INCONCLUSIVE) if counts[each]), Outcome.PASS)
+    return {"verdict": str(worst), "counts": _counts(counts), "fault": _fault(job)}
+
+
+def _told_cleaning(job: Job, surface: str) -> Message:
+    cleaned = job.cleaned[surface]
+    return {"removed": cleaned.removed, "notRemoved": cleaned.not_removed}
+
+
+_TOLD: dict[Stage, Callable[[Job, str], Message]] = {
+    Stage.BASELINE: lambda job, _surface: {"fault": _fault(job)},
+    Stage.PLANT: _told_planting,
+    Stage.PROBE: _told_probe,
+    Stage.CLEAN: _told_cleaning,
+}
+
+
+def _counts(outcomes: Counter[Any]) -> dict[str, int]:
+    named = (("leak", Outcome.LEAK), ("pass", Outcome.PASS), ("inconclusive", Outcome.INCONCLUSIVE))
+    return {"planned": outcomes.total(), **{name: outcomes[outcome] for name, outcome in named}}
+
+
+_SIGNED: dict[str, Callable[[Pod], Awaitable[Message]]] = {"open": _open, "assemble": _assemble}
+"""The stages that hold the signer and touch no surface."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Play one stage; the termination message says for display what came of it."""
+    pod = _started_with(argv)
+    _log_as_json({"run": pod.run, "stage": pod.stage, **({"surface": pod.surface} if pod.surface else {})})
+    status, message = _played(pod)
+    _leave_message({"stage": pod.stage, "ok": status == 0, **message})
+    return status
+
+
+def _started_with(argv: Sequence[str] | None) -> Pod:
+    parser = argparse.ArgumentParser(prog="sectum-stage", description="Play one stage of a run, as a Job's pod does.")
+    parser.add_argument("stage", choices=[*_SIGNED, *(str(stage) for stage in Stage)])
+    parser.add_argument("--run", required=True, metavar="UID", help="UID of the VerificationRun")
+    parser.add_argument("--surface", default="", metavar="NAME", help="the surface, for stages that touch one")
+    parser.add_argument("--attempt", type=int, default=1, metavar="N", help="number of the attempt, from 1")
+    given = parser.parse_args(argv)
+    if (given.stage in _SIGNED) == bool(given.surface):
+        parser.error("--surface is for baseline, plant, probe and clean, and needed there")
+    return Pod(
+        stage=given.stage,
+        run=given.run,
+        surface=given.surface,
+        attempt=given.attempt,
+        mounts=Path(os.environ.get("SECTUM_MOUNTS", "/var/run/sectum")),
+        runner=Runner(os.environ.get("SECTUM_POD_UID"), os.environ.get("SECTUM_IMAGE")),
+    )
+
+
+def _played(pod: Pod) -> tuple[int, Message]:
+    """Exit status and what to say; of an exception only what is known to hold no content."""
+    play = _SIGNED[pod.stage] if pod.stage in _SIGNED else partial(_touch, stage=Stage(pod.stage))
+    try:
+        return 0, asyncio.run(_until_told(play(pod)))
+    except Exception as error:  # noqa: BLE001  (the last resort: a status and a message)
+        cause = first_of(error)
+        status = _status(cause)
+        reason = type(cause).__name__
+        message = str(cause) if isinstance(cause, SectumError) else "this is a bug; the log names the place"
+        _LOG.error("%s: %s%s", reason, message, "" if isinstance(cause, SectumError) else _where(cause))
+        return status, {"reason": reason, "message": message}
+
+
+async def _until_told(work: Awaitable[Message]) -> Message:
+    """SIGTERM stops the stage, which still records what it did."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
+
+
+def _status(cause: BaseException) -> int:
+    if isinstance(cause, (StoreFault, KeyUnavailable)):
+        return TEMPORARY if getattr(cause, "temporary", True) else CONFIGURATION
+    if isinstance(cause, ScenarioError):
+        return CONFIGURATION
+    return NOT_VERIFIED if isinstance(cause, NotVerified) else CRASHED
+
+
+def _where(cause: BaseException) -> str:
+    """File and line of a crash, without a word of what it says: that may be a server's."""
+    trace = cause.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})" if trace else ""
+
+
+def _leave_message(message: Message) -> None:
+    text = json.dumps(message, separators=(",", ":"))
+    if len(text.encode()) > _MESSAGE_BYTES:
+        text = json.dumps({**message, "message": str(message.get("message", ""))[:400]}, separators=(",", ":"))
+    path = Path(os.environ.get("SECTUM_TERMINATION_LOG", "/dev/termination-log"))
+    try:
+        path.write_text(text)
+    except OSError:
+        print(text, file=sys.stderr)  # noqa: T201  (started by hand)
+
+
+class _Log:
+    """Progress as log lines, a few of them."""
+
+    def __init__(self) -> None:
+        self._said: tuple[str, float] = ("", 0.0)
+
+    def __call__(self, step: Progress) -> None:
+        """One step forward."""
+        stage, at = self._said
+        if step.note or step.stage != stage or step.done == step.total or time.monotonic() - at > _PROGRESS_SECONDS:
+            self._said = (step.stage, time.monotonic())
+            _LOG.info("%s %d/%d %s", step.stage, step.done, step.total, step.note)
+
+
+def _log_as_json(bound: dict[str, str]) -> None:
+    class Lines(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            said = {"time": self.formatTime(record), "level": record.levelname.lower(), **bound}
+            return json.dumps({**said, "logger": record.name, "message": record.getMessage()})
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(Lines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("sectum").setLevel(logging.INFO)
+    for library in ("psycopg", "httpx", "httpx2", "httpcore", "mcp", "boto3", "botocore", "urllib3"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)  # their lines may hold a server's words

@@ -1,0 +1,82 @@
+"""What earlier stages stored -> a Job that goes on from there, in another process than theirs."""
+
+from __future__ import annotations
+
+from sectum.attempts import Attempts, attempts_of
+from sectum.gate import Spent
+from sectum.job import Found, Job
+from sectum.plant import Planted
+from sectum.probe import World
+from sectum.reasons import Reason
+from sectum.records import RecordKind, Stage
+from sectum.run import stored_records
+
+
+async def resume(job: Job, stage: Stage, surface: str) -> None:
+    """Take over what earlier stages of the surface found and spent, and which attempt was the last."""
+    stored = await stored_records(job.about, surface)
+    attempts = attempts_of(stored.signed, surface)
+    before = [each for each in attempts.of[stage] if each.number == job.attempt - 1]
+    starts = [each for attempt in before for each in attempt.signed if each.record.kind == RecordKind.START]
+    job.before = starts[0].digest if starts else None
+    baseline = attempts.finished(Stage.BASELINE)
+    job.found[surface] = Found(
+        fault=_fault(attempts, stage),
+        spent=_spent(attempts),
+        baseline=tuple(baseline.result["rows"]) if stage == Stage.PROBE and baseline and baseline.result else (),
+    )
+
+
+def _fault(attempts: Attempts, stage: Stage) -> str | None:
+    """Why nothing more is planted or tried: the stages before did not end, or found the surface of no use."""
+    needed = {Stage.BASELINE: (), Stage.PLANT: (Stage.BASELINE,), Stage.PROBE: (Stage.BASELINE, Stage.PLANT)}
+    for each in needed.get(stage, ()):  # cleaning up is tried whatever happened
+        last = attempts.finished(each)
+        if last is None or last.result is None:
+            return str(Reason.UNFINISHED)
+        if last.result["fault"]:
+            fault: str = last.result["fault"]
+            return fault
+    return None
+
+
+def _spent(attempts: Attempts) -> Spent:
+    """What planting and probing cost so far; what a lost attempt cost nobody knows."""
+    results = [
+        each.result
+        for stage in (Stage.BASELINE, Stage.PLANT, Stage.PROBE)
+        for each in attempts.of[stage]
+        if each.result
+    ]
+    return Spent(*(sum(each[name] for each in results) for name in ("requests", "writes", "tokens")))
+
+
+async def add_planted(job: Job, world: World) -> None:
+    """Tell a world what was planted on all surfaces, and what of it cannot be looked for."""
+    for surface in job.scenario.spec.surfaces:
+        planted = await receipts(job, surface.name)
+        world.add_planted(surface.name, planted.locations)
+        last = attempts_of((await stored_records(job.about, surface.name, (Stage.PLANT,))).signed, surface.name)
+        told = last.finished(Stage.PLANT)
+        for marker in job.markers_of(surface.name):
+            if told is None or told.result is None:
+                world.faults[marker.id] = Reason.UNFINISHED
+            elif (fault := told.result["faults"].get(marker.id)) is not None:
+                world.faults[marker.id] = Reason(fault)
+
+
+async def receipts(job: Job, surface: str) -> Planted:
+    """What the stored intents and receipts of all attempts on a surface say; raises SealBroken."""
+    planted = Planted()
+    intended: dict[str, str] = {}
+    folder = job.sealed_under(surface)
+    for name in await job.work.names(folder):
+        attempt, _, leaf = name.removeprefix(folder).partition("/")
+        value = job.sealer(surface, int(attempt)).unseal(await job.work.read(name))
+        planted.began = True
+        if leaf.startswith("receipt-"):
+            planted.locations[value[0]] = value[1]
+        else:
+            intended |= dict(value)
+    planted.doubtful = {marker: wanted for marker, wanted in intended.items() if marker not in planted.locations}
+    return planted

@@ -64,7 +64,15 @@ class AlreadyStored(SectumError):
 
 
 class StoreFault(SectumError):
-    """The store refused, failed, or gave back other bytes; names the object, does not repeat the store's words."""
+    """The store refused, failed, or gave back other bytes; names the object, does not repeat the store's words.
+
+    Attributes:
+        temporary: may it go better in a while?
+    """
+
+    def __init__(self, problem: str, *, temporary: bool = True) -> None:
+        super().__init__(problem)
+        self.temporary = temporary
 
 
 class NotStored(SectumError):

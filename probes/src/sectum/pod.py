@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sectum import verify
+from sectum import termination, verify
 from sectum.assembly import open_run
-from sectum.errors import KeyUnavailable, NotVerified, ScenarioError, SectumError, StoreFault
+from sectum.errors import NotVerified, ScenarioError
 from sectum.finding import Outcome, judge
 from sectum.job import Job, Progress
 from sectum.manifest import header
@@ -49,8 +47,6 @@ from sectum.stages import (
 )
 from sectum.verdict import sharing_of
 
-CRASHED, CONFIGURATION, NOT_VERIFIED, TEMPORARY = 1, 3, 12, 75
-_MESSAGE_BYTES = 1000
 _PROGRESS_SECONDS = 5.0
 _LOG = logging.getLogger("sectum.pod")
 
@@ -232,9 +228,9 @@ _SIGNED: dict[str, Callable[[Pod], Awaitable[Message]]] = {"open": _open, "assem
 def main(argv: Sequence[str] | None = None) -> int:
     """Play one stage; the termination message says for display what came of it."""
     pod = _started_with(argv)
-    _log_as_json({"run": pod.run, "stage": pod.stage, **({"surface": pod.surface} if pod.surface else {})})
+    termination.log_as_json({"run": pod.run, "stage": pod.stage, **({"surface": pod.surface} if pod.surface else {})})
     status, message = _played(pod)
-    _leave_message({"stage": pod.stage, "ok": status == 0, **message})
+    termination.leave({"stage": pod.stage, "ok": status == 0, **message})
     return status
 
 
@@ -263,12 +259,7 @@ def _played(pod: Pod) -> tuple[int, Message]:
     try:
         return 0, asyncio.run(_until_told(play(pod)))
     except Exception as error:  # noqa: BLE001  (the last resort: a status and a message)
-        cause = first_of(error)
-        status = _status(cause)
-        reason = type(cause).__name__
-        message = str(cause) if isinstance(cause, SectumError) else "this is a bug; the log names the place"
-        _LOG.error("%s: %s%s", reason, message, "" if isinstance(cause, SectumError) else _where(cause))
-        return status, {"reason": reason, "message": message}
+        return termination.of_failure(first_of(error))
 
 
 async def _until_told(work: Awaitable[Message]) -> Message:
@@ -276,33 +267,6 @@ async def _until_told(work: Awaitable[Message]) -> Message:
     task = asyncio.ensure_future(work)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await task
-
-
-def _status(cause: BaseException) -> int:
-    if isinstance(cause, (StoreFault, KeyUnavailable)):
-        return TEMPORARY if getattr(cause, "temporary", True) else CONFIGURATION
-    if isinstance(cause, ScenarioError):
-        return CONFIGURATION
-    return NOT_VERIFIED if isinstance(cause, NotVerified) else CRASHED
-
-
-def _where(cause: BaseException) -> str:
-    """File and line of a crash, without a word of what it says: that may be a server's."""
-    trace = cause.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})" if trace else ""
-
-
-def _leave_message(message: Message) -> None:
-    text = json.dumps(message, separators=(",", ":"))
-    if len(text.encode()) > _MESSAGE_BYTES:
-        text = json.dumps({**message, "message": str(message.get("message", ""))[:400]}, separators=(",", ":"))
-    path = Path(os.environ.get("SECTUM_TERMINATION_LOG", "/dev/termination-log"))
-    try:
-        path.write_text(text)
-    except OSError:
-        print(text, file=sys.stderr)  # noqa: T201  (started by hand)
 
 
 class _Log:
@@ -317,17 +281,3 @@ class _Log:
         if step.note or step.stage != stage or step.done == step.total or time.monotonic() - at > _PROGRESS_SECONDS:
             self._said = (step.stage, time.monotonic())
             _LOG.info("%s %d/%d %s", step.stage, step.done, step.total, step.note)
-
-
-def _log_as_json(bound: dict[str, str]) -> None:
-    class Lines(logging.Formatter):
-        def format(self, record: logging.LogRecord) -> str:
-            said = {"time": self.formatTime(record), "level": record.levelname.lower(), **bound}
-            return json.dumps({**said, "logger": record.name, "message": record.getMessage()})
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(Lines())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("sectum").setLevel(logging.INFO)
-    for library in ("psycopg", "httpx", "httpx2", "httpcore", "mcp", "boto3", "botocore", "urllib3"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)  # their lines may hold a server's words

@@ -1,0 +1,120 @@
+"""A VerificationRun and its scenario -> the run's sealed manifest, in a Secret: what the prepare Job does.
+
+It may encrypt under the customer's key and create that one Secret; it can neither decrypt, sign, nor read a Secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from lightkube import Client, KubeConfig
+from lightkube.core.exceptions import ApiError
+from lightkube.generic_resource import create_namespaced_resource
+from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
+from lightkube.resources.core_v1 import Secret
+from sectum import termination
+from sectum.codec import digest
+from sectum.errors import ScenarioError, StoreFault
+from sectum.pipeline import draw
+from sectum.plan import Subset, make_plan
+from sectum.scenario import Scenario, parse
+from sectum.secrets_dir import secrets_in
+
+GROUP, VERSION = "sectum.ai", "v1alpha1"
+SECRET_TYPE = "sectum.ai/manifest"  # noqa: S105  (no password)
+_LOG = logging.getLogger(__name__)
+
+_Run = create_namespaced_resource(GROUP, VERSION, "VerificationRun", "verificationruns")
+_Scenario = create_namespaced_resource(GROUP, VERSION, "IsolationScenario", "isolationscenarios")
+
+
+class Changed(ScenarioError):
+    """The run or its scenario is not the one that was accepted."""
+
+
+def prepare(*, run: str, uid: str, generation: int) -> int:
+    """Draw, seal and store the manifest of a run; the exit status, with a termination message."""
+    termination.log_as_json({"run": uid, "stage": "prepare"})
+    try:
+        status, message = (
+            0,
+            _prepared(_client(), os.environ["SECTUM_NAMESPACE"], run=run, uid=uid, generation=generation),
+        )
+    except Exception as error:  # noqa: BLE001  (the last resort: a status and a message)
+        status, message = termination.of_failure(_known(error))
+    termination.leave({"stage": "prepare", "ok": status == 0, **message})
+    return status
+
+
+def _client() -> Client:
+    path = os.environ.get("SECTUM_KUBECONFIG")
+    return Client(KubeConfig.from_file(path) if path else KubeConfig.from_service_account(), trust_env=False)
+
+
+def _known(error: Exception) -> Exception:
+    """What the API server or the way to it did, without its words."""
+    if isinstance(error, ApiError):
+        code = error.status.code or 0
+        return StoreFault(f"the API server answered {code}", temporary=code >= 500 or code == 429)
+    if isinstance(error, httpx.HTTPError):
+        return StoreFault(f"the API server cannot be reached ({type(error).__name__})")
+    return error
+
+
+def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation: int) -> dict[str, Any]:
+    found = client.get(_Run, run, namespace=namespace).to_dict()
+    if found["metadata"]["uid"] != uid:
+        raise Changed("the VerificationRun", "is another one of the same name")
+    about = client.get(_Scenario, found["spec"]["scenarioRef"]["name"], namespace=namespace).to_dict()
+    if about["metadata"]["generation"] != generation:
+        raise Changed("the IsolationScenario", "was changed after the run was accepted", "make a new run")
+    scenario = scenario_of(about)
+    subset = Subset.out_of(found["spec"].get("subset"))
+    plan = make_plan(scenario, subset)
+    secrets = Path(os.environ.get("SECTUM_MOUNTS", "/var/run/sectum")) / "secrets"
+    key = scenario.spec.manifest.spec.wrapper(secrets_in(secrets))
+    _, _, sealed = draw(scenario, key, run_id=uid, subset=subset)
+    _store(client, namespace, run, uid, sealed)
+    with_trials = {trial.surface for trial in plan.trials}
+    return {
+        "trials": len(plan.trials),
+        "markers": len(plan.markers),
+        "digest": digest(scenario.snapshot()),
+        "surfaces": [each.name for each in scenario.spec.surfaces if each.name in with_trials],
+    }
+
+
+def scenario_of(about: Mapping[str, Any]) -> Scenario:
+    """An IsolationScenario as the API server has it -> the Scenario in it; raises ScenarioError."""
+    metadata = {name: about["metadata"][name] for name in ("name", "namespace")}
+    return parse({**{name: about[name] for name in ("apiVersion", "kind", "spec")}, "metadata": metadata})
+
+
+def _store(client: Client, namespace: str, run: str, uid: str, sealed: bytes) -> None:
+    owner = OwnerReference(
+        apiVersion=f"{GROUP}/{VERSION}",
+        kind="VerificationRun",
+        name=run,
+        uid=uid,
+        controller=True,
+        blockOwnerDeletion=False,
+    )
+    secret = Secret(
+        metadata=ObjectMeta(name=f"sectum-manifest-{uid}", namespace=namespace, ownerReferences=[owner]),
+        type=SECRET_TYPE,
+        immutable=True,
+        data={"sealed.json": base64.b64encode(sealed).decode()},
+    )
+    try:
+        client.create(secret)
+    except ApiError as error:
+        # Of this name only this run's prepare can make one, says the fence: an earlier attempt did.
+        if error.status.code != httpx.codes.CONFLICT:
+            raise
+        _LOG.info("the manifest is there already")

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from lightkube import Client, KubeConfig
 from lightkube.core.exceptions import ApiError
-from lightkube.generic_resource import create_namespaced_resource
+from lightkube.generic_resource import GenericNamespacedResource, create_namespaced_resource
 from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 from lightkube.resources.core_v1 import Secret
 from sectum import termination
@@ -68,10 +68,10 @@ def _known(error: Exception) -> Exception:
 
 
 def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation: int) -> dict[str, Any]:
-    found = client.get(_Run, run, namespace=namespace).to_dict()
+    found = _got(client, _Run, run, namespace)
     if found["metadata"]["uid"] != uid:
         raise Changed("the VerificationRun", "is another one of the same name")
-    about = client.get(_Scenario, found["spec"]["scenarioRef"]["name"], namespace=namespace).to_dict()
+    about = _got(client, _Scenario, found["spec"]["scenarioRef"]["name"], namespace)
     if about["metadata"]["generation"] != generation:
         raise Changed("the IsolationScenario", "was changed after the run was accepted", "make a new run")
     scenario = scenario_of(about)
@@ -88,6 +88,11 @@ def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation:
         "digest": digest(scenario.snapshot()),
         "surfaces": [each.name for each in scenario.spec.surfaces if each.name in with_trials],
     }
+
+
+def _got(client: Client, kind: type[GenericNamespacedResource], name: str, namespace: str) -> dict[str, Any]:
+    found: dict[str, Any] = client.get(kind, name, namespace=namespace).to_dict()  # type: ignore[no-untyped-call]
+    return found
 
 
 def scenario_of(about: Mapping[str, Any]) -> Scenario:

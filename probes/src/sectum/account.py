@@ -1,7 +1,7 @@
 """A run's signed records -> its rows, and what became of each surface. Pure; `verify` does it again.
 
-Rules, in order of their weight: what an attempt saw stands, whatever became of the attempt; of what was not seen, only the
-last attempt that ended tells; where none ended, or records are missing, nothing is clean.
+Rules, in order of their weight: what an attempt saw stands, whatever became of the attempt; of what was not seen, only
+the last attempt that ended tells; where none ended, or records are missing, nothing is clean.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def account(surface: str, planned: Sequence[Row], signed: Iterable[Signed], *, b
     plant, probe, clean = (attempts.finished(stage) for stage in (Stage.PLANT, Stage.PROBE, Stage.CLEAN))
     planted = frozenset(plant.result["planted"] if plant and plant.result else ())
     spent = {name: sum(each.get(name, 0) for each in attempts.results()) for name in ("requests", "writes", "tokens")}
-    fault = probe.result["fault"] if probe and probe.result else str(Reason.UNFINISHED) if planned else None
+    fault = probe.result["fault"] if probe and probe.result else _unplayed(attempts) if planned else None
     if broken or faults:
         fault = str(Reason.RECORDS_BROKEN)
     return Account(
@@ -87,12 +87,21 @@ def _row(row: Row, *, broken: bool) -> Row:
     return {**row, "fault": str(Reason.RECORDS_BROKEN)} if broken else row
 
 
+def _unplayed(attempts: Attempts) -> str:
+    """Why no probe of the surface came to its end."""
+    if attempts.of[Stage.PROBE]:
+        return str(Reason.UNFINISHED)
+    before = (attempts.finished(stage) for stage in (Stage.BASELINE, Stage.PLANT))
+    found = (each.result["fault"] for each in before if each and each.result)
+    return next(filter(None, found), str(Reason.NOT_RUN))
+
+
 def _rows(attempts: Attempts, planned: Sequence[Row]) -> list[Row]:
     probes = attempts.of[Stage.PROBE]
     last = attempts.finished(Stage.PROBE)
     begun = probes[-1].number if probes else 0
     rows: dict[str, Row] = {
-        each["slot"]: {**each, "attempt": begun, "fault": str(Reason.UNFINISHED), "arms": []} for each in planned
+        each["slot"]: {**each, "attempt": begun, "fault": _unplayed(attempts), "arms": []} for each in planned
     }
     if last is not None and last.result is not None:
         rows |= {each["slot"]: each for each in last.result["rows"] if each["slot"] in rows}

@@ -14,7 +14,7 @@ from sectum.attempts import Attempts, attempts_of
 from sectum.plan import PLANNED_FIELDS
 from sectum.ports import Arm
 from sectum.reasons import Reason
-from sectum.records import Signed, Stage
+from sectum.records import RecordKind, Signed, Stage
 
 Row = dict[str, Any]
 
@@ -27,7 +27,7 @@ class Account:
     planted: frozenset[str]
     unattributed: frozenset[str]
     figures: Mapping[str, Any]
-    """`fault`, `requests`, `writes`, `tokens`, `planted`, `removed`, `notRemoved` of its part in run.json."""
+    """Its part in run.json: `fault`, `requests`, `writes`, `tokens`, `planted`, `removed`, `notRemoved`, `boundary`."""
     broken: tuple[str, ...]
     """Why its records are not whole."""
 
@@ -57,10 +57,28 @@ def account(surface: str, planned: Sequence[Row], signed: Iterable[Signed], *, b
             **spent,
             "planted": len(planted),
             "removed": sum(each.result["removed"] for each in attempts.of[Stage.CLEAN] if each.result),
+            "boundary": _boundary(attempts),
             "notRemoved": clean.result["notRemoved"] if clean and clean.result else len(planted),
         },
         broken=faults,
     )
+
+
+def _boundary(attempts: Attempts) -> str | None:
+    """Was what the stages must not reach out of reach, at the start and the end of each?"""
+    told = [
+        each.record.body["boundary"]
+        for some in attempts.of.values()
+        for attempt in some
+        for each in attempt.signed
+        if each.record.kind != RecordKind.LEAK
+    ]
+    measured = [each for each in told if each is not None]
+    if any(reached for each in measured for name, reached in each.items() if name != "allowed"):
+        return "open"
+    if not measured:
+        return None
+    return "enforced" if len(measured) == len(told) and all(each["allowed"] for each in measured) else "unproven"
 
 
 def _faults(attempts: Attempts, trials: int) -> Iterable[str]:

@@ -186,6 +186,7 @@ class _SurfaceRow(_Part):
     planted: Count
     removed: Count
     not_removed: Count
+    boundary: Literal["enforced", "open", "unproven"] | None
     residue: list[Line]
 
 
@@ -244,7 +245,17 @@ class _OpenBody(_Part):
     previous: Hex | None
 
 
-class _Spent(_Part):
+class _Boundary(_Part):
+    allowed: bool
+    metadata: bool
+    api_server: bool | None = None
+
+
+class _Measured(_Part):
+    boundary: _Boundary | None
+
+
+class _Spent(_Measured):
     requests: Count
     writes: Count
 
@@ -260,7 +271,7 @@ class _LeakBody(_Part):
     row: _Planned
 
 
-class _Begun(_Part):
+class _Begun(_Measured):
     after: Hex | None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,12 @@ class Progress:
 
 
 Observe = Callable[[Progress], None]
+Measure = Callable[[], Awaitable[dict[str, bool] | None]]
+"""What this process can connect to that it must not, see `boundary`; None where there is no boundary, as locally."""
+
+
+async def no_boundary() -> None:
+    """A local run is one process that reaches whatever the machine does."""
 
 
 @dataclass(slots=True)
@@ -53,6 +59,7 @@ class Job:
     """Those that this process touches."""
     attempt: int = 1
     runner: Runner = field(default_factory=Runner)
+    measure: Measure = no_boundary
     before: str | None = None
     """Digest of the start record of the attempt before this one."""
     reaches: list[Reach] = field(default_factory=list)
@@ -118,7 +125,11 @@ class Job:
         return {"requests": new.requests, "writes": new.writes, "tokens": new.tokens}
 
     async def record(self, stage: Stage, surface: str, kind: RecordKind, body: dict[str, Any]) -> None:
-        """Sign and store a stage's next record on a surface; the chain is extended before anything is awaited."""
+        """Sign and store a stage's next record on a surface; the chain is extended before it is stored."""
+        if kind == RecordKind.START:
+            body = {**body, "after": self.before}
+        if kind != RecordKind.LEAK:
+            body = {**body, "boundary": await self.measure()}
         chain = self.chains.get((stage, surface), Chain())
         record = Record(
             run=self.run,
@@ -131,7 +142,7 @@ class Job:
             previous=chain.last,
             pod=self.runner.pod,
             image=self.runner.image,
-            body={**body, "after": self.before} if kind == RecordKind.START else body,
+            body=body,
         )
         data = sign_record(record, self.manifest.run_key)
         self.chains[stage, surface] = Chain(chain.length + 1, sha256(data), ended=kind == RecordKind.RESULT)

@@ -22,6 +22,7 @@ from typing import Any
 
 from sectum import termination, verify
 from sectum.assembly import open_run
+from sectum.boundary import measure
 from sectum.errors import NotVerified, ScenarioError
 from sectum.finding import Outcome, judge
 from sectum.job import Job, Progress
@@ -126,6 +127,9 @@ async def _touch(pod: Pod, stage: Stage) -> Message:
     if not job.surfaces:
         raise ScenarioError("--surface", "names no surface of the run's scenario")
     job.attempt, job.runner = pod.attempt, pod.runner
+    records = job.scenario.spec.evidence.records_spec
+    if records is not None:
+        job.measure = partial(measure, records.address())
     await resume(job, stage, pod.surface)
     async with AsyncExitStack() as stack:
         try:

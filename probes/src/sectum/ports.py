@@ -266,6 +266,10 @@ class StoreSpec(Strict, ABC):
     def uri(self, name: str) -> str:
         """Where an object of that name is."""
 
+    @abstractmethod
+    def address(self) -> tuple[str, int]:
+        """Host and port of its server."""
+
     def secrets(self) -> tuple[str, ...]:
         """Names of the Secrets that it needs."""
         return ()

@@ -114,7 +114,20 @@ def facts(run: Run) -> Iterator[tuple[str, str]]:
     planted = sum(each["planted"] for each in run["markers"])
     yield "Extent", f"{len(run['rows'])} trials, {planted} of {len(run['markers'])} markers planted, {_spent(run)}"
     yield "Left behind", _left(run)
-    yield "Boundary", "not enforced: a local run, outside a cluster" if run["origin"] == "local" else run["origin"]
+    yield "Boundary", _boundary(run)
+
+
+def _boundary(run: Run) -> str:
+    """Were the probes kept from what they must not reach? As measured by each, at its start and end."""
+    if run["origin"] == "local":
+        return "not enforced: a local run, outside a cluster"
+    open_ = [each["name"] for each in run["surfaces"] if each["boundary"] == "open"]
+    unproven = [each["name"] for each in run["surfaces"] if each["boundary"] in ("unproven", None)]
+    if open_:
+        return f"NOT enforced: pods reached the API server or the cloud's metadata ({_short(', '.join(open_), 160)})"
+    if unproven:
+        return f"not shown to be enforced ({_short(', '.join(unproven), 160)})"
+    return "enforced: no probe reached the API server or the cloud's metadata, while it reached its record store"
 
 
 def _spent(run: Run) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from obstore.store import S3Store
 from pydantic import Field, field_validator
@@ -61,6 +62,11 @@ class S3Spec(StoreSpec):
     def uri(self, name: str) -> str:
         """See StoreSpec."""
         return "/".join(filter(None, ("s3:/", self.bucket, self.prefix, name)))
+
+    def address(self) -> tuple[str, int]:
+        """See StoreSpec."""
+        url = urlsplit(self.endpoint or f"https://s3.{self.region}.amazonaws.com")
+        return str(url.hostname), url.port or (443 if url.scheme == "https" else 80)
 
     def secrets(self) -> tuple[str, ...]:
         """See StoreSpec."""

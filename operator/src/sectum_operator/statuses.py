@@ -53,6 +53,7 @@ class Phase(StrEnum):
     PENDING = "Pending"
     PREPARING = "Preparing"
     OPENING = "Opening"
+    BASELINE = "Baseline"
     PLANTING = "Planting"
     PROBING = "Probing"
     CLEANING = "Cleaning"

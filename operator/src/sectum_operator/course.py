@@ -158,7 +158,8 @@ def _alone(course: Course, stage: Stage, phase: Phase, failed: Why) -> Step | No
     if stands.stand == Stand.FAILED:
         return Step(phase, end=Ending(failed, _why(stands)))
     if course.stop:
-        return Step(phase, end=Ending(course.stop, "before anything was planted"))
+        tried = f" ({stage}: {_why(stands)})" if stands.job else ""
+        return Step(phase, end=Ending(course.stop, f"before anything was planted{tried}"))
     return _pursue(course, phase, [stands])
 
 
@@ -245,7 +246,7 @@ def _pursue(course: Course, phase: Phase, stands: list[Standing]) -> Step:
     """Begin what is due; wait for what is not."""
     due = [each for each in stands if each.stand == Stand.ABSENT or (each.again and each.again <= course.now)]
     later = [each.again for each in stands if each.again and each.again > course.now]
-    looks = [course.now + LOOK for each in stands if each.stand == Stand.RUNNING]
+    looks = [course.now + LOOK for each in stands if each.stand == Stand.RUNNING or each in due]
     overdue = [each.job.overdue for each in stands if each.job and each.stand == Stand.RUNNING]
     until = [] if course.stop else [course.timeout]
     if course.seen.deleted:

@@ -76,11 +76,9 @@ def _over(seen: Observed, now: datetime) -> Decision | None:
 
 def _deleted(seen: Observed, now: datetime) -> Decision | None:
     """A deleted run is held up only for cleaning, and by a namespace that is being deleted not even for that."""
-    if not seen.deleted:
-        return None
     if seen.terminating:
-        return Decision(finalizer=False)
-    return None if seen.finalizer else Decision()
+        return Decision(finalizer=False if seen.finalizer else None)
+    return Decision() if seen.deleted and not seen.finalizer else None
 
 
 def _undecided(seen: Observed, now: datetime) -> Decision | None:
@@ -207,8 +205,6 @@ def events(old: RunStatus, new: RunStatus | None) -> Iterator[Event]:
     """What of a status has changed, as far as people want to be told."""
     if new is None:
         return
-    if new.phase != old.phase and new.phase not in (None, Phase.PENDING, Phase.COMPLETE, Phase.FAILED):
-        yield Event("Normal", new.phase.value, "the run goes on with this stage")
     before = {each.type: (each.status, each.reason) for each in old.conditions}
     for each in new.conditions:
         if before.get(each.type) == (each.status, each.reason) or each.status == "Unknown":
@@ -218,6 +214,8 @@ def events(old: RunStatus, new: RunStatus | None) -> Iterator[Event]:
             yield Event("Normal" if good else "Warning", each.reason, f"{each.type}: {each.message or each.reason}")
         if each.type == "CleanedUp" and each.reason != Why.RUNNING:
             yield Event("Normal" if each.status == "True" else "Warning", each.reason, f"CleanedUp: {each.message}")
+    if new.phase != old.phase and new.phase not in (None, Phase.PENDING, Phase.COMPLETE, Phase.FAILED):
+        yield Event("Normal", new.phase.value, "the run goes on with this stage")
     known = {each.name: (each.verdict, each.reason) for each in old.surfaces}
     for surface in new.surfaces:
         now = (surface.verdict, surface.reason)

@@ -148,10 +148,12 @@ def _outcome(course: Course, step: Step, name: str) -> tuple[Outcome | None, str
     baseline = stands[0]
     if baseline.stand == Stand.DONE and not looked_at(course, name):
         return Outcome.INCONCLUSIVE, baseline.job.message.reason if baseline.job and baseline.job.message else None
-    if course.stop and (step.end or step.phase in (Phase.CLEANING, Phase.ASSEMBLING)):
-        return Outcome.INCONCLUSIVE, course.stop
     if step.end or step.phase in (Phase.CLEANING, Phase.ASSEMBLING):
-        return Outcome.INCONCLUSIVE, Cause.RESULT_LOST if probe.stand == Stand.DONE else Cause.VANISHED
+        before = next((each for each in course.seen.status.surfaces if each.name == name), None)
+        if before and before.verdict and before.reason:  # of what was denied nothing is left but what was said of it
+            return before.verdict, before.reason
+        lost = Cause.RESULT_LOST if probe.stand == Stand.DONE else Cause.VANISHED
+        return Outcome.INCONCLUSIVE, course.stop or lost
     waits = next((each for each in stands if each.reason and each.stand in (Stand.RUNNING, Stand.AGAIN)), None)
     return None, waits.reason if waits else None
 

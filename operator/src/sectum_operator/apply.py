@@ -1,0 +1,236 @@
+"""The only writer: a run as it is -> what `decide` says, done. Everything can be done again, after any of its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from sectum_operator import jobs
+from sectum_operator.api import (
+    EVENTS,
+    JOBS,
+    PACKS,
+    PODS,
+    POLICIES,
+    RUNS,
+    SCENARIOS,
+    AlreadyThere,
+    Api,
+    ApiFault,
+    Denied,
+    Object,
+    Resource,
+)
+from sectum_operator.children import (
+    as_json,
+    difference,
+    event,
+    evidence_pack,
+    pack_names,
+    pack_status,
+    with_pack_name,
+)
+from sectum_operator.decide import Decision, decide
+from sectum_operator.jobs import Images, Manifest
+from sectum_operator.messages import Assembled
+from sectum_operator.observe import Observed, observe, run_ended
+from sectum_operator.readiness import stands
+from sectum_operator.reasons import Cause
+from sectum_operator.stages import FINALIZER, RUN_UID, Work, job_name
+from sectum_operator.statuses import PackStatus, RunStatus
+
+log = logging.getLogger(__name__)
+_ROUNDS = 64
+"""How often a run is decided anew in one go because something was denied: once for each of its Jobs would be enough."""
+
+
+class NotOurs(ApiFault):
+    """There is an object of a name that we need, and it is not this run's."""
+
+
+@dataclass(slots=True)
+class Writer:
+    """Reads everything, decides, writes once."""
+
+    api: Api
+    images: Images
+    clock: Callable[[], datetime]
+    instance: str = "operator"
+    _accepting: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
+
+    async def run(self, namespace: str, name: str) -> float | None:
+        """Do what a run needs now; seconds after which to look again. Raises ApiFault."""
+        live = await self.api.get(RUNS, namespace, name)
+        if live is None:
+            return None
+        async with self._alone(live):
+            return await self._reconcile(namespace, name)
+
+    def _alone(self, live: Object) -> AbstractAsyncContextManager[None]:
+        """Of two runs of one scenario, one is accepted before the other is looked at."""
+        key = (live["metadata"]["namespace"], live["spec"]["scenarioRef"]["name"])
+        return self._accepting.setdefault(key, asyncio.Lock())
+
+    async def _reconcile(self, namespace: str, name: str) -> float | None:
+        denied: dict[Work, Cause] = {}
+        terminating = False
+        for _ in range(_ROUNDS):
+            live = await self.api.get(RUNS, namespace, name)
+            if live is None:
+                return None
+            now = self.clock()
+            seen = replace(await self._observe(live, now), denied=dict(denied), terminating=terminating)
+            decision = decide(seen, now)
+            version = live["metadata"]["resourceVersion"]
+            if decision.finalizer:
+                version = await self._set_finalizer(live, version, stands=True)
+            refused = await self._start(seen, decision)
+            if refused is None:
+                await self._finish(live, seen, decision, version)
+                return max((decision.wake - now).total_seconds(), 0.1) if decision.wake else None
+            denied |= refused
+            terminating = terminating or not refused
+        raise NotOurs(f"{namespace}/{name}: too much of it was denied")
+
+    async def _observe(self, live: Object, now: datetime) -> Observed:
+        meta, namespace = live["metadata"], live["metadata"]["namespace"]
+        if run_ended(live):
+            return observe(live, scenario=None, jobs=(), pods=(), runs=(), now=now)
+        mine, scenario = f"{RUN_UID}={meta['uid']}", live["spec"]["scenarioRef"]["name"]
+        children = await self.api.list(JOBS, namespace, labels=mine)
+        return observe(
+            live,
+            scenario=await self.api.get(SCENARIOS, namespace, scenario),
+            jobs=children,
+            pods=await self.api.list(PODS, namespace, labels=mine),
+            runs=[] if children else await self.api.list(RUNS, namespace, fields=f"spec.scenarioRef.name={scenario}"),
+            now=now,
+        )
+
+    async def _start(self, seen: Observed, decision: Decision) -> dict[Work, Cause] | None:
+        """Create what is to be started; what was denied, if anything was: nothing named where the namespace goes."""
+        if not decision.start or decision.scenario is None or seen.status.scenario is None:
+            return None
+        denied: dict[Work, Cause] = {}
+        try:
+            for policy in jobs.policies(seen.run, decision.scenario, decision.surfaces):
+                await self._own(POLICIES, seen, policy)
+        except (Denied, NotOurs) as error:
+            return _denied(error, decision.start)
+        for work in decision.start:
+            generation = seen.status.scenario.generation
+            made = jobs.job(seen.run, decision.scenario, work, images=self.images, generation=generation)
+            try:
+                if await self._own(JOBS, seen, made):
+                    _say(seen, f"{work} was started", work)
+            except (Denied, NotOurs) as error:
+                _say(seen, f"{work} was not started: {error}", work)
+                found = _denied(error, (work,))
+                if not found:
+                    return found
+                denied |= found
+        return denied or None
+
+    async def _own(self, kind: Resource, seen: Observed, body: Manifest) -> bool:
+        """Create a child, or find it made before; raises NotOurs. Was it made now?"""
+        namespace, name = seen.run.namespace, body["metadata"]["name"]
+        try:
+            await self.api.create(kind, namespace, body)
+        except AlreadyThere:
+            found = await self.api.get(kind, namespace, name)
+            owners = found["metadata"].get("ownerReferences", ()) if found else ({"uid": seen.run.uid},)
+            if not any(each["uid"] == seen.run.uid for each in owners):
+                raise NotOurs(f"{kind.plural} {name} is not this run's") from None
+            return False
+        return True
+
+    async def _finish(self, live: Object, seen: Observed, decision: Decision, version: str) -> None:
+        """What is to be deleted, then the pack, the Events, the status; the finalizer last."""
+        for name in decision.delete:
+            _say(seen, f"{name} is deleted")
+            await self.api.delete(JOBS, seen.run.namespace, name)
+        status = decision.status
+        if decision.evidence and status:
+            status = with_pack_name(status, await self._pack(seen, decision.evidence))
+        for said in decision.events:
+            _say(seen, f"{said.reason}: {said.message}")
+            await self._post(event(seen.run, said, now=self.clock(), instance=self.instance), seen)
+        if status:
+            version = await self._tell(live, status, version)
+        if decision.finalizer is False:
+            await self._set_finalizer(live, version, stands=False)
+
+    async def _tell(self, live: Object, status: RunStatus, version: str) -> str:
+        """The one status write; none where nothing changed."""
+        patch = difference(live.get("status") or {}, as_json(status))
+        if not patch:
+            return version
+        meta = live["metadata"]
+        body = {"metadata": {"resourceVersion": version}, "status": patch}
+        written = await self.api.patch(RUNS, meta["namespace"], meta["name"], body, part="status")
+        return str(written["metadata"]["resourceVersion"])
+
+    async def _set_finalizer(self, live: Object, version: str, *, stands: bool) -> str:
+        meta = live["metadata"]
+        others = [each for each in meta.get("finalizers", ()) if each != FINALIZER]
+        wanted = [*others, FINALIZER] if stands else others
+        body = {"metadata": {"resourceVersion": version, "finalizers": wanted}}
+        written = await self.api.patch(RUNS, meta["namespace"], meta["name"], body)
+        return str(written["metadata"]["resourceVersion"])
+
+    async def _pack(self, seen: Observed, evidence: Assembled) -> str:
+        """The EvidencePack, made or found made; its name."""
+        for name in pack_names(seen.run):
+            with suppress(AlreadyThere):
+                await self.api.create(PACKS, seen.run.namespace, evidence_pack(seen, evidence, name))
+            found = await self.api.get(PACKS, seen.run.namespace, name)
+            if found and found["spec"]["runRef"]["uid"] == seen.run.uid:
+                await self._tell_of_pack(found, evidence)
+                return name
+        raise NotOurs(f"EvidencePack {seen.run.name} is another run's")
+
+    async def _tell_of_pack(self, found: Object, evidence: Assembled) -> None:
+        meta, before = found["metadata"], PackStatus.model_validate(found.get("status") or {})
+        now, generation = self.clock().replace(microsecond=0), meta.get("generation", 1)
+        made = pack_status(evidence, before, now=now, generation=generation)
+        if patch := difference(found.get("status") or {}, as_json(made)):
+            body = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "status": patch}
+            await self.api.patch(PACKS, meta["namespace"], meta["name"], body, part="status")
+
+    async def _post(self, body: Manifest, seen: Observed) -> None:
+        """An Event, for display; a run does not wait for it."""
+        try:
+            await self.api.create(EVENTS, seen.run.namespace, body)
+        except AlreadyThere:
+            return
+        except ApiFault as error:
+            _say(seen, f"an Event was not posted: {error}")
+
+    async def scenario(self, namespace: str, name: str) -> float | None:
+        """Say how a scenario stands. Raises ApiFault."""
+        live = await self.api.get(SCENARIOS, namespace, name)
+        if live is None:
+            return None
+        runs = await self.api.list(RUNS, namespace, fields=f"spec.scenarioRef.name={name}")
+        status = stands(live, runs, now=self.clock().replace(microsecond=0))
+        if patch := difference(live.get("status") or {}, as_json(status)):
+            body = {"metadata": {"resourceVersion": live["metadata"]["resourceVersion"]}, "status": patch}
+            await self.api.patch(SCENARIOS, namespace, name, body, part="status")
+        return None
+
+
+def _denied(error: ApiFault, works: tuple[Work, ...]) -> dict[Work, Cause]:
+    """What cannot be started, and why; empty where the namespace is being deleted."""
+    if isinstance(error, Denied) and error.terminating:
+        return {}
+    return dict.fromkeys(works, Cause.NAME_TAKEN if isinstance(error, NotOurs) else Cause.DENIED)
+
+
+def _say(seen: Observed, told: str, work: Work | None = None) -> None:
+    extra: Mapping[str, str] = {"run": f"{seen.run.namespace}/{seen.run.name}", "uid": seen.run.uid}
+    about = {"stage": work.stage.value, "surface": work.surface, "job": job_name(seen.run, work)} if work else {}
+    log.info(told, extra={**extra, **about})

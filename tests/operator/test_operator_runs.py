@@ -1,4 +1,4 @@
-"""The operator against an API server in memory: a run from its creation to its end, and every row of the failure table."""
+"""The operator against an API server in memory: runs from creation to end; the rows of the failure table."""
 
 from __future__ import annotations
 
@@ -108,7 +108,8 @@ def test_events_are_posted_once_each() -> None:
     driven(there)
     reasons = [each["reason"] for each in sorted(there.api.all(EVENTS), key=lambda each: each["order"])]
     assert reasons == [
-        "Accepted", "Preparing", "Opening", "Baseline", "Planting", "Probing", "Cleaning", "Removed", "Assembling", "Pass",
+        "Accepted", "Preparing", "Opening", "Baseline", "Planting", "Probing", "Cleaning", "Removed", "Assembling",
+        "Pass",
     ]  # fmt: skip
 
 
@@ -176,7 +177,8 @@ def test_what_passes_is_tried_again_and_leaves_nothing_behind_on_the_surface(sta
 
 
 ALONE = {
-    ("prepare", "exit 3"): "PrepareFailed", ("prepare", "exit 75"): "PrepareFailed", ("prepare", "oom"): "PrepareFailed",
+    ("prepare", "exit 3"): "PrepareFailed", ("prepare", "exit 75"): "PrepareFailed",
+    ("prepare", "oom"): "PrepareFailed",
     ("prepare", "secret"): "PrepareFailed", ("prepare", "quota"): "PrepareFailed", ("open", "exit 3"): "OpenFailed",
     ("open", "exit 12"): "OpenFailed", ("open", "exit 75"): "TimedOut", ("open", "secret"): "OpenFailed",
     ("assemble", "exit 1"): "AssembleFailed", ("assemble", "exit 12"): "AssembleFailed",

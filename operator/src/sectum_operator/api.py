@@ -130,6 +130,10 @@ class KubeApi:
         if answer.status_code != httpx2.codes.NOT_FOUND:
             _good(answer)
 
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
     async def _send(
         self, method: str, path: str, *, body: Object | None = None, query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
@@ -155,7 +159,7 @@ def _good(answer: httpx2.Response) -> httpx2.Response:
     if answer.is_success:
         return answer
     told = f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {_message(answer)}"
-    if answer.status_code in (httpx2.codes.FORBIDDEN, httpx2.codes.UNPROCESSABLE_ENTITY, httpx2.codes.BAD_REQUEST):
+    if answer.status_code in (httpx2.codes.FORBIDDEN, httpx2.codes.UNPROCESSABLE_CONTENT, httpx2.codes.BAD_REQUEST):
         raise Denied(told, terminating="NamespaceTerminating" in answer.text)
     raise TryAgain(told)
 

@@ -1,0 +1,53 @@
+"""The environment -> the operator's settings; raises UsageError."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sectum.errors import UsageError
+
+from sectum_operator.jobs import Images
+
+_BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+HEALTH = "http://0.0.0.0:8080/healthz"
+"""Where the kubelet asks whether the operator is alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the chart says."""
+
+    namespaces: tuple[str, ...]
+    images: Images
+    health: str = HEALTH
+    instance: str = "sectum-operator"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """SECTUM_NAMESPACES (comma separated), SECTUM_OPERATOR_IMAGE and SECTUM_PROBES_IMAGE (both by digest).
+
+    SECTUM_HEALTH moves the liveness endpoint; HOSTNAME, the pod's name, stands in Events.
+    """
+    namespaces = tuple(each.strip() for each in environment.get("SECTUM_NAMESPACES", "").split(",") if each.strip())
+    if not namespaces:
+        raise UsageError("SECTUM_NAMESPACES: name the namespaces whose runs are to be looked after, comma separated")
+    for each in namespaces:
+        if not _NAMESPACE.fullmatch(each):
+            raise UsageError(f"SECTUM_NAMESPACES: {each!r} is no namespace's name")
+    images = Images(*(_image(environment, name) for name in ("SECTUM_OPERATOR_IMAGE", "SECTUM_PROBES_IMAGE")))
+    return Settings(
+        namespaces,
+        images,
+        health=environment.get("SECTUM_HEALTH", HEALTH),
+        instance=environment.get("HOSTNAME", "sectum-operator"),
+    )
+
+
+def _image(environment: Mapping[str, str], name: str) -> str:
+    image = environment.get(name, "")
+    if not _BY_DIGEST.fullmatch(image):
+        raise UsageError(f"{name}: give the image by digest, <repository>@sha256:<64 hex digits>")
+    return image

@@ -22,6 +22,7 @@ from sectum_operator.api import (
     AlreadyThere,
     Denied,
     Object,
+    Pointer,
     Resource,
     TryAgain,
 )
@@ -39,19 +40,6 @@ class Killed(Exception):
 
 def spelt(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def merged(old: Any, patch: Any) -> Any:
-    """RFC 7386."""
-    if not isinstance(patch, Mapping):
-        return patch
-    made = dict(old) if isinstance(old, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            made.pop(key, None)
-        else:
-            made[key] = merged(made.get(key), value)
-    return made
 
 
 @dataclass
@@ -127,22 +115,24 @@ class FakeApi:
             made["order"] = len(self.writes)
         self._wrote(f"create {kind.plural} {name}")
 
-    async def patch(self, kind: Resource, namespace: str, name: str, body: Object, *, part: str = "") -> Object:
+    async def replace(
+        self, kind: Resource, namespace: str, name: str, *, version: str, pointer: Pointer, value: Any
+    ) -> Object:
         found = self.objects.get((kind.plural, name))
         if found is None or self.fail():
             raise TryAgain("404")
-        if body["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+        if version != found["metadata"]["resourceVersion"]:
             raise TryAgain("409")
-        if part == "status":
-            found["status"] = merged(found.get("status", {}), body["status"])
+        value = copy.deepcopy(value)
+        if pointer == "/status":
+            found["status"] = value
         else:
-            assert set(body) == {"metadata"}
-            added = set(body["metadata"]["finalizers"]) - set(found["metadata"].get("finalizers", ()))
+            added = set(value) - set(found["metadata"].get("finalizers", ()))
             assert not (added and "deletionTimestamp" in found["metadata"])
-            found["metadata"]["finalizers"] = list(body["metadata"]["finalizers"])
+            found["metadata"]["finalizers"] = value
         self._touch(found)
         self._collect(kind, found)
-        self._wrote(f"patch {kind.plural} {name} {part}".strip())
+        self._wrote(f"replace {kind.plural} {name} {pointer}")
         return copy.deepcopy(found)
 
     async def delete(self, kind: Resource, namespace: str, name: str) -> None:

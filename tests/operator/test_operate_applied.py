@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from sectum.codec import canonical, sha256
 from sectum_operator.api import JOBS, PACKS, RUNS, SCENARIOS, AlreadyThere, Denied, Resource, TryAgain, connect
 from sectum_operator.apply import Writer
 from sectum_operator.definitions import GROUP, KINDS
@@ -143,7 +144,10 @@ def condition(found: dict[str, Any], kind: str) -> str | None:
 
 
 def applied(server: Server, namespace: str, **spec: Any) -> None:
-    server.put(SCENARIOS, namespace, cluster.scenario())
+    scenario = cluster.scenario()
+    write = scenario["spec"]["surfaces"][0]["adapter"]["http"]["write"]
+    write["request"]["json"]["folder"] = None  # means something to the surface, and is kept
+    server.put(SCENARIOS, namespace, scenario)
     server.put(RUNS, namespace, cluster.run(**spec))
 
 
@@ -182,6 +186,8 @@ def test_the_operator_takes_a_run_to_its_pack_and_ends_on_sigterm(
     run = server.get(RUNS, namespace, "nightly-1")
     assert (run["status"]["verdict"], run["status"]["phase"]) == ("Pass", "Complete")
     assert run["metadata"].get("finalizers", []) == []
+    kept = run["status"]["scenario"]
+    assert kept["sha256"] == sha256(canonical(kept["snapshot"]))
     assert len(server.all(JOBS, namespace)) == 11
     [pack] = server.all(PACKS, namespace)
     assert condition(pack, "Verified") == "Verified"
@@ -269,9 +275,8 @@ def test_the_server_s_refusals_are_told_apart(server: Server, namespace: str, mo
             await api.create(RUNS, namespace, body)
         with pytest.raises(Denied):
             await api.create(RUNS, namespace, {**body, "spec": {"timeout": "never"}, "metadata": {"name": "x"}})
-        stale = {"metadata": {"resourceVersion": "1"}, "status": {"phase": "Probing"}}
         with pytest.raises(TryAgain):
-            await api.patch(RUNS, namespace, "nightly-1", stale, part="status")
+            await api.replace(RUNS, namespace, "nightly-1", version="1", pointer="/status", value={"phase": "Probing"})
         assert await api.get(RUNS, namespace, "none") is None
         await api.delete(JOBS, namespace, "none")
         found = await api.list(RUNS, namespace, fields="spec.scenarioRef.name=minimal")

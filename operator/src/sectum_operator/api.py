@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import httpx2
 from lightkube import KubeConfig
@@ -13,8 +13,10 @@ from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from sectum.errors import SectumError
 
 Object = Mapping[str, Any]
+Pointer = Literal["/status", "/metadata/finalizers"]
+"""What the operator changes of objects that are there."""
 _CHUNK = 500
-_MERGE = {"Content-Type": "application/merge-patch+json"}
+_JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 _FOREGROUND = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
 """A Job is there until its pods are gone."""
 
@@ -79,8 +81,10 @@ class Api(Protocol):
         """A new object; raises AlreadyThere, Denied."""
         ...
 
-    async def patch(self, kind: Resource, namespace: str, name: str, body: Object, *, part: str = "") -> Object:
-        """Merge (RFC 7386) into the object, or into its status; a `resourceVersion` in it must be the present one."""
+    async def replace(
+        self, kind: Resource, namespace: str, name: str, *, version: str, pointer: Pointer, value: Any
+    ) -> Object:
+        """Set one part of the object as it is in that version; raises TryAgain where it has changed since."""
         ...
 
     async def delete(self, kind: Resource, namespace: str, name: str) -> None:
@@ -120,9 +124,16 @@ class KubeApi:
             raise AlreadyThere(f"{kind.plural}: there is one of that name")
         _good(answer)
 
-    async def patch(self, kind: Resource, namespace: str, name: str, body: Object, *, part: str = "") -> Object:
-        """See Api."""
-        return _object(_good(await self._send("PATCH", kind.path(namespace, name, part), body=body, headers=_MERGE)))
+    async def replace(
+        self, kind: Resource, namespace: str, name: str, *, version: str, pointer: Pointer, value: Any
+    ) -> Object:
+        """See Api. A JSON patch, since a merge patch would drop the nulls in a status; 409 for another version."""
+        body = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
+            {"op": "add", "path": pointer, "value": value},
+        ]
+        path = kind.path(namespace, name, "status" if pointer == "/status" else "")
+        return _object(_good(await self._send("PATCH", path, body=body, headers=_JSON_PATCH)))
 
     async def delete(self, kind: Resource, namespace: str, name: str) -> None:
         """See Api."""
@@ -135,7 +146,7 @@ class KubeApi:
         await self._client.aclose()
 
     async def _send(
-        self, method: str, path: str, *, body: Object | None = None, query: Mapping[str, str] | None = None,
+        self, method: str, path: str, *, body: Any = None, query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx2.Response:  # fmt: skip
         content = None if body is None else json.dumps(body).encode()

@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
 
 from sectum_operator import jobs
 from sectum_operator.api import (
@@ -23,11 +26,11 @@ from sectum_operator.api import (
     ApiFault,
     Denied,
     Object,
+    Pointer,
     Resource,
 )
 from sectum_operator.children import (
     as_json,
-    difference,
     event,
     evidence_pack,
     pack_names,
@@ -41,7 +44,7 @@ from sectum_operator.observe import Observed, observe, run_ended
 from sectum_operator.readiness import stands
 from sectum_operator.reasons import Cause
 from sectum_operator.stages import FINALIZER, RUN_UID, Work, job_name
-from sectum_operator.statuses import PackStatus, RunStatus
+from sectum_operator.statuses import PackStatus
 
 log = logging.getLogger(__name__)
 _ROUNDS = 64
@@ -160,26 +163,28 @@ class Writer:
             _say(seen, f"{said.reason}: {said.message}")
             await self._post(event(seen.run, said, now=self.clock(), instance=self.instance), seen)
         if status:
-            version = await self._tell(live, status, version)
+            version = await self._tell(RUNS, live, status, version)
         if decision.finalizer is False:
             await self._set_finalizer(live, version, stands=False)
 
-    async def _tell(self, live: Object, status: RunStatus, version: str) -> str:
+    async def _tell(self, kind: Resource, live: Object, status: BaseModel, version: str) -> str:
         """The one status write; none where nothing changed."""
-        patch = difference(live.get("status") or {}, as_json(status))
-        if not patch:
+        told = as_json(status)
+        if told == live.get("status"):
             return version
-        meta = live["metadata"]
-        body = {"metadata": {"resourceVersion": version}, "status": patch}
-        written = await self.api.patch(RUNS, meta["namespace"], meta["name"], body, part="status")
-        return str(written["metadata"]["resourceVersion"])
+        return await self._replace(kind, live, version, "/status", told)
 
     async def _set_finalizer(self, live: Object, version: str, *, stands: bool) -> str:
-        meta = live["metadata"]
-        others = [each for each in meta.get("finalizers", ()) if each != FINALIZER]
+        others = [each for each in live["metadata"].get("finalizers", ()) if each != FINALIZER]
         wanted = [*others, FINALIZER] if stands else others
-        body = {"metadata": {"resourceVersion": version, "finalizers": wanted}}
-        written = await self.api.patch(RUNS, meta["namespace"], meta["name"], body)
+        return await self._replace(RUNS, live, version, "/metadata/finalizers", wanted)
+
+    async def _replace(self, kind: Resource, live: Object, version: str, pointer: Pointer, value: Any) -> str:
+        """The object's version afterwards."""
+        meta = live["metadata"]
+        written = await self.api.replace(
+            kind, meta["namespace"], meta["name"], version=version, pointer=pointer, value=value
+        )
         return str(written["metadata"]["resourceVersion"])
 
     async def _pack(self, seen: Observed, evidence: Assembled) -> str:
@@ -197,9 +202,7 @@ class Writer:
         meta, before = found["metadata"], PackStatus.model_validate(found.get("status") or {})
         now, generation = self.clock().replace(microsecond=0), meta.get("generation", 1)
         made = pack_status(evidence, before, now=now, generation=generation)
-        if patch := difference(found.get("status") or {}, as_json(made)):
-            body = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "status": patch}
-            await self.api.patch(PACKS, meta["namespace"], meta["name"], body, part="status")
+        await self._tell(PACKS, found, made, meta["resourceVersion"])
 
     async def _post(self, body: Manifest, seen: Observed) -> None:
         """An Event, for display; a run does not wait for it."""
@@ -217,9 +220,7 @@ class Writer:
             return None
         runs = await self.api.list(RUNS, namespace, fields=f"spec.scenarioRef.name={name}")
         status = stands(live, runs, now=self.clock().replace(microsecond=0))
-        if patch := difference(live.get("status") or {}, as_json(status)):
-            body = {"metadata": {"resourceVersion": live["metadata"]["resourceVersion"]}, "status": patch}
-            await self.api.patch(SCENARIOS, namespace, name, body, part="status")
+        await self._tell(SCENARIOS, live, status, live["metadata"]["resourceVersion"])
         return None
 
 

@@ -1,9 +1,8 @@
-"""What the operator creates beside Jobs: EvidencePacks and Events, and how a status is patched. Pure."""
+"""What the operator creates beside Jobs: EvidencePacks and Events, and a status as JSON. Pure."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -91,19 +90,6 @@ def event(run: RunId, said: Event, *, now: datetime, instance: str) -> Manifest:
 def as_json(status: BaseModel) -> dict[str, Any]:
     """A status as the API server keeps it."""
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The merge patch (RFC 7386) that makes the one into the other; empty for none."""
-    patch: dict[str, Any] = {key: None for key in old if key not in new}
-    for key, value in new.items():
-        before = old.get(key)
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
-            if below := difference(before, value):
-                patch[key] = below
-        elif key not in old or before != value:
-            patch[key] = value
-    return patch
 
 
 def with_pack_name(status: RunStatus, name: str) -> RunStatus:

@@ -1,0 +1,107 @@
+"""The operator's settings, logs, watch and relisting, without a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from sectum.errors import UsageError
+from sectum_operator import handlers
+from sectum_operator.api import RUNS, SCENARIOS
+from sectum_operator.children import as_json
+from sectum_operator.handlers import Key, Kind, Known
+from sectum_operator.logs import JsonLines
+from sectum_operator.main import cli
+from sectum_operator.settings import read_settings
+from sectum_operator.statuses import RunStatus
+from sectum_operator.workqueue import WorkQueue
+
+from tests.operator import cluster, samples
+from tests.operator.fake_api import FakeApi
+
+ENVIRONMENT = {
+    "SECTUM_NAMESPACES": "runs, more-runs", "SECTUM_OPERATOR_IMAGE": cluster.IMAGES.operator,
+    "SECTUM_PROBES_IMAGE": cluster.IMAGES.probes,
+}  # fmt: skip
+
+
+def test_settings_come_from_the_environment() -> None:
+    made = read_settings(ENVIRONMENT)
+    assert made.namespaces == ("runs", "more-runs")
+    assert made.images == cluster.IMAGES
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SECTUM_NAMESPACES", ""), ("SECTUM_NAMESPACES", "a,B"), ("SECTUM_NAMESPACES", "*"),
+     ("SECTUM_OPERATOR_IMAGE", "repo:latest"), ("SECTUM_PROBES_IMAGE", "")],
+)  # fmt: skip
+def test_a_setting_that_is_wrong_is_named(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        read_settings(ENVIRONMENT | {name: value})
+
+
+def test_help_lists_the_verbs() -> None:
+    if importlib.util.find_spec("sectum_operator.prepare") is None:
+        assert "operate" in CliRunner().invoke(cli, ["operate", "--help"]).output
+    else:
+        assert "prepare" in CliRunner().invoke(cli, ["--help"]).output
+
+
+def test_a_log_line_is_json_with_what_it_is_about() -> None:
+    record = logging.LogRecord("sectum_operator.apply", logging.INFO, "", 0, "%s was started", ("probe",), None)
+    record.run, record.surface = "runs/nightly-1", "api"
+    line = json.loads(JsonLines().format(record))
+    assert (line["message"], line["run"], line["surface"]) == ("probe was started", "runs/nightly-1", "api")
+    assert "\n" not in JsonLines().format(record)
+
+
+def test_relisting_looks_at_everything_and_once_more_at_what_went_without_notice() -> None:
+    async def go() -> None:
+        api, looked = FakeApi(), []
+        api.put(RUNS, cluster.run())
+        api.put(SCENARIOS, cluster.scenario())
+        now = [0.0]
+
+        async def look(key: Key) -> None:
+            looked.append(key)
+
+        queue: WorkQueue[Key] = WorkQueue(look)
+        known = Known(queue, lambda: now[0])
+        ghost = Key(Kind.RUN, cluster.NAMESPACE, "gone")
+        known.changed(ghost, gone=False)
+        await known.relist(api, [cluster.NAMESPACE])
+        run, scenario = Key(Kind.RUN, "runs", "nightly-1"), Key(Kind.SCENARIO, "runs", "minimal")
+        assert known.keys == {run, scenario}
+        task = asyncio.create_task(queue.run())
+        async with asyncio.timeout(5):
+            while len(queue):  # noqa: ASYNC110  (the queue has nothing that tells)
+                await asyncio.sleep(0.001)
+        task.cancel()
+        assert set(looked) == {run, scenario, ghost}
+        assert known.fresh()
+        now[0] = 3 * handlers.RELIST.total_seconds()
+        assert not known.fresh()
+
+    asyncio.run(go())
+
+
+def test_kopf_watches_and_does_nothing_else() -> None:
+    settings = handlers.watch_settings()
+    assert settings.scanning.disabled
+    assert not settings.posting.enabled
+    assert settings.watching.chunk_size == 500
+    made = handlers.registry(Known(WorkQueue(lambda _: asyncio.sleep(0)), lambda: 0.0))
+    registries: list[Any] = [made._changing, made._spawning, made._indexing, made._webhooks]
+    assert all(list(each.get_all_handlers()) == [] for each in registries)
+    assert sorted(each.id for each in made._watching.get_all_handlers()) == ["job", "pod", "run", "scenario"]
+
+
+def test_a_status_is_written_as_the_server_keeps_it() -> None:
+    status = samples.run()["status"]
+    assert as_json(RunStatus.model_validate(status)) == status

@@ -4,19 +4,32 @@ Kills and crashes: obstore's local store writes `<name>#<n>`, then hard-links it
 is taken, and unlinks the first (seen with strace, obstore 0.12). So a process killed at any point leaves either the
 whole object or none; a stray `<name>#<n>` is listed by nobody and never read. It does not fsync: after a power cut an
 object that was just created may be missing or short, which the reader's digests and signatures then show.
+
+Retries are ours, not obstore's: a put whose answer was lost may have been done, and then the next try meets its own
+object. obstore says AlreadyExists to that, and to S3's 409 too, which is no object but another put under way.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, UnauthenticatedError
 from obstore.store import LocalStore, ObjectStore
 
 from sectum.codec import sha256
 from sectum.errors import AlreadyStored, NotStored, StoreFault
+from sectum.ports import Store
+
+_PAUSES = (0.25, 1.0, 4.0)
+"""Seconds before each further try."""
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
+_STATUS = re.compile(r"Server returned non-2xx status code: ([0-9]{3})")
+_T = TypeVar("_T")
 
 
 class ObjectStoreOf:
@@ -26,38 +39,124 @@ class ObjectStoreOf:
     abort the interpreter while it shuts down (obstore 0.12.1, seen in one of four calls of `sweep-orphans`).
     """
 
-    def __init__(self, objects: ObjectStore) -> None:
-        self._objects = objects
+    def __init__(self, objects: ObjectStore, *, pauses: tuple[float, ...] = _PAUSES) -> None:
+        self._objects, self._pauses = objects, pauses
 
     async def create(self, name: str, data: bytes) -> str:
-        """See Store."""
+        """See Store; what an earlier try of the same call has stored counts as this one's."""
+        what, tries = f"{_checked(name)} cannot be stored", 0
+
+        def put() -> None:
+            nonlocal tries
+            tries += 1
+            obstore.put(self._objects, name, data, mode="create")
+
         try:
-            await asyncio.to_thread(obstore.put, self._objects, name, data, mode="create")
+            await self._tried(what, put)
         except AlreadyExistsError:
-            raise AlreadyStored(f"{name} is already there; objects are written once") from None
-        except (BaseError, OSError, ValueError) as error:
-            raise StoreFault(f"{name} cannot be stored ({type(error).__name__})") from None
-        digest = sha256(await self.read(name))
+            if tries == 1 or await self.read(name) != data:
+                raise AlreadyStored(f"{name} is already there; objects are written once") from None
+        except FileNotFoundError as error:
+            raise _fault(what, error) from None
+        try:
+            digest = sha256(await self.read(name))
+        except NotStored:
+            raise StoreFault(f"{name} was stored and is not there") from None
         if digest != sha256(data):
             raise StoreFault(f"{name} reads back as other bytes than were stored")
         return digest
 
     async def read(self, name: str) -> bytes:
         """See Store."""
+        what = f"{_checked(name)} cannot be read"
         try:
-            return await asyncio.to_thread(lambda: bytes(obstore.get(self._objects, name).bytes()))
-        except FileNotFoundError:
+            return await self._tried(what, lambda: bytes(obstore.get(self._objects, name).bytes()))
+        except FileNotFoundError as error:
+            if "<Code>NoSuchBucket</Code>" in str(error):
+                raise _fault(what, error) from None
             raise NotStored(f"{name} is not in the store") from None
-        except (BaseError, OSError, ValueError) as error:
-            raise StoreFault(f"{name} cannot be read ({type(error).__name__})") from None
 
     async def names(self, prefix: str) -> list[str]:
         """See Store."""
+        what, within = f"{prefix or 'the store'} cannot be listed", prefix.rstrip("/") + "/" if prefix else ""
         try:
-            listed = await asyncio.to_thread(lambda: list(obstore.list(self._objects, prefix=prefix)))
-            return sorted(each["path"] for batch in listed for each in batch)
-        except (BaseError, OSError, ValueError) as error:
-            raise StoreFault(f"{prefix} cannot be listed ({type(error).__name__})") from None
+            listed = await self._tried(what, lambda: list(obstore.list(self._objects, prefix=prefix)))
+        except FileNotFoundError as error:
+            raise _fault(what, error) from None
+        # S3's console makes an empty object `series/` when asked for a folder, which would be listed as `series`.
+        return sorted(each["path"] for batch in listed for each in batch if each["path"].startswith(within))
+
+    async def _tried(self, what: str, ask: Callable[[], _T]) -> _T:
+        """What `ask` gives, tried again where that may help; raises as `_once` does."""
+        for pause in self._pauses:
+            try:
+                return await self._once(what, ask)
+            except StoreFault as fault:
+                if not fault.temporary:
+                    raise
+            await asyncio.sleep(pause)
+        return await self._once(what, ask)
+
+    async def _once(self, what: str, ask: Callable[[], _T]) -> _T:
+        """What `ask` gives; raises AlreadyExistsError and FileNotFoundError, and StoreFault for all else."""
+        try:
+            return await asyncio.to_thread(ask)
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError, ValueError, NotImplementedError) as error:
+            if isinstance(error, AlreadyExistsError) and _status(error) != 409:
+                raise
+            raise _fault(what, error) from None
+
+
+async def keep(store: Store, name: str, data: bytes) -> str:
+    """Create the object, or find the very same bytes under its name; raises AlreadyStored for others, StoreFault.
+
+    For what has to be there, whoever of several attempts stored it. Not for a claim that only one may win.
+    """
+    try:
+        return await store.create(name, data)
+    except AlreadyStored:
+        if await store.read(name) != data:
+            raise
+        return sha256(data)
+
+
+def _checked(name: str) -> str:
+    """obstore would put `a/` and `/a` at `a`, and an empty name beside the prefix."""
+    if not _NAME.fullmatch(name):
+        raise StoreFault("the name of an object is made of letters, digits and -_. between single slashes")
+    return name
+
+
+def _status(error: Exception) -> int:
+    """The HTTP status that an error of obstore's is about; 0: none."""
+    found = _STATUS.search(str(error))  # the first: what the server said stands behind it
+    return int(found[1]) if found else 0
+
+
+def _fault(what: str, error: Exception) -> StoreFault:
+    """An error of obstore's in our words: it repeats the server's, with URLs and more."""
+    status, said = _status(error), str(error)
+    if status == 404 or isinstance(error, FileNotFoundError):
+        return StoreFault(f"{what}: there is no such bucket or folder")
+    if status in (401, 403):
+        return StoreFault(f"{what}: the store denies it (HTTP {status})")
+    if status in (408, 409, 429) or (status >= 500 and status != 501):
+        return StoreFault(f"{what}: the store failed (HTTP {status}); trying again may help", temporary=True)
+    if status:
+        return StoreFault(f"{what}: the store refuses it (HTTP {status})")
+    if isinstance(error, UnauthenticatedError):
+        none = "NoCredentials" in said
+        why = "no credentials for it were found" if none else "the source of its credentials failed"
+        return StoreFault(f"{what}: {why}", temporary=not none)
+    if "redirect without LOCATION" in said:
+        return StoreFault(f"{what}: the bucket is in another region")
+    if "InvalidCertificate" in said:
+        return StoreFault(f"{what}: the store's certificate is not trusted here")
+    if "HTTP error:" in said:
+        return StoreFault(f"{what}: the store cannot be reached; trying again may help", temporary=True)
+    return StoreFault(f"{what} ({type(error).__name__})")
 
 
 def local_store(folder: Path) -> ObjectStoreOf:

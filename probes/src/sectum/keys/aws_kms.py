@@ -15,14 +15,27 @@ from sectum.ports import KeyBackend, KeySpec
 _BROKEN = frozenset({"InvalidCiphertextException", "IncorrectKeyException"})
 _TEMPORARY = frozenset(
     {
-        "ThrottlingException",
-        "KMSInternalException",
         "DependencyTimeoutException",
+        "KMSInternalException",
         "KeyUnavailableException",
-        "500",
-        "503",
+        "LimitExceededException",
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
     }
 )
+_WHY = {
+    "NotFoundException": "there is no such key in that region",
+    "DisabledException": "the key is disabled",
+    "KMSInvalidStateException": "the key is disabled, pending deletion or not ready",
+    "InvalidKeyUsageException": "it is no symmetric key for encryption",
+    "ExpiredTokenException": "the credentials have expired",
+    "UnrecognizedClientException": "the credentials are not known there",
+    "InvalidSignatureException": "the secret access key is wrong, or this machine's clock",
+    "InvalidClientTokenId": "the credentials are not known there",
+}
+_FIELD = "spec.manifest.key.awsKms"
 
 
 class AwsKmsKey:
@@ -34,55 +47,50 @@ class AwsKmsKey:
 
     def wrap(self, data_key: bytes, context: Mapping[str, str]) -> bytes:
         """KMS's ciphertext; raises KeyUnavailable."""
-        client = self._client(self._spec.encrypt_secret)
         asked = {"KeyId": self._spec.key_id, "Plaintext": data_key, "EncryptionContext": dict(context)}
-        return self._asked(lambda: client.encrypt(**asked)["CiphertextBlob"], "kms:Encrypt")
+        return self._asked("encrypt", self._spec.encrypt_secret, asked, "CiphertextBlob")
 
     def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
         """The data key; raises SealBroken, KeyUnavailable."""
-        client = self._client(self._spec.decrypt_secret)
         asked = {"KeyId": self._spec.key_id, "CiphertextBlob": wrapped, "EncryptionContext": dict(context)}
-        return self._asked(lambda: client.decrypt(**asked)["Plaintext"], "kms:Decrypt")
+        return self._asked("decrypt", self._spec.decrypt_secret, asked, "Plaintext")
 
-    def _client(self, name: str | None) -> Any:
-        import boto3  # it takes a third of a second
-        from botocore.config import Config
+    def _asked(self, operation: str, name: str | None, asked: dict[str, Any], wanted: str) -> bytes:
+        """One call; whatever goes wrong is said in our words, for theirs name accounts, roles and hosts."""
+        found = aws.credentials(self._secret, name)
+        session = aws.session(found)
+        from botocore import exceptions, parsers
 
-        found, spec = aws.credentials(self._secret, name), self._spec
-        keys = (
-            {
-                "aws_access_key_id": found.access_key_id,
-                "aws_secret_access_key": found.secret_access_key,
-                "aws_session_token": found.session_token,
-            }
-            if found
-            else {}
-        )
-        return boto3.client(
-            "kms",
-            region_name=spec.region,
-            endpoint_url=spec.endpoint,
-            config=Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 4}),
-            **keys,
-        )
-
-    def _asked(self, ask: Callable[[], bytes], what: str) -> bytes:
-        from botocore.exceptions import BotoCoreError, ClientError
-
+        what = f"kms:{operation.capitalize()}"
         try:
-            return ask()
-        except ClientError as error:  # its text may name accounts and roles
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            if code in _BROKEN:
-                raise SealBroken("the data key does not unwrap: another key, another run, or changed bytes") from None
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if code in _TEMPORARY or status >= 500:
-                raise KeyUnavailable(f"KMS failed at {what}; trying again may help", temporary=True) from None
-            denied = "Denied" in code or "UnrecognizedClient" in code or status in (401, 403)
-            why = "denied" if denied else "refused"
-            raise KeyUnavailable(f"KMS {why} {what} on the key of spec.manifest.key.awsKms") from None
-        except BotoCoreError:
-            raise KeyUnavailable("KMS cannot be reached, or no credentials for it were found", temporary=True) from None
+            client = session.create_client("kms", region_name=self._spec.region, endpoint_url=self._spec.endpoint)
+            answer: bytes = getattr(client, operation)(**asked)[wanted]
+        except exceptions.ClientError as error:
+            raise _answered(error.response, what) from None
+        except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.ProfileNotFound):
+            fix = f"give {_FIELD}.{operation}Secret, or this process an identity"
+            raise KeyUnavailable(f"no credentials for {what} were found: {fix}") from None
+        except exceptions.SSLError:
+            raise KeyUnavailable(f"the server of {_FIELD} shows a certificate that is not trusted here") from None
+        except (exceptions.HTTPClientError, exceptions.CredentialRetrievalError, exceptions.MetadataRetrievalError):
+            raise KeyUnavailable(f"KMS, or the source of its credentials, cannot be reached for {what}; trying again "
+                                 "may help", temporary=True) from None  # fmt: skip
+        except (exceptions.BotoCoreError, parsers.ResponseParserError, LookupError, TypeError, ValueError):
+            raise KeyUnavailable(f"what answers to {what} at {_FIELD} is not KMS, or its fields are wrong") from None
+        return answer
+
+
+def _answered(response: Mapping[str, Any], what: str) -> KeyUnavailable | SealBroken:
+    """KMS's refusal in our words."""
+    code = str(response.get("Error", {}).get("Code", ""))
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in _BROKEN:
+        return SealBroken("the data key does not unwrap: another key, another run, or changed bytes")
+    if code in _TEMPORARY or status >= 500 or status == 429:
+        return KeyUnavailable(f"KMS failed at {what}; trying again may help", temporary=True)
+    denied = "Denied" in code or status in (401, 403)
+    why = _WHY.get(code) or ("these credentials may not" if denied else f"it answers HTTP {status}")
+    return KeyUnavailable(f"KMS {'denies' if denied else 'refuses'} {what} on the key of {_FIELD}: {why}")
 
 
 class AwsKmsSpec(KeySpec):

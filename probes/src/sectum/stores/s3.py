@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -16,6 +15,15 @@ from sectum.ports import StoreBackend, StoreSpec
 from sectum.store import ObjectStoreOf
 
 _SECONDS = 30
+"""For one request; a pack has megabytes."""
+_WHATEVER_THE_ENVIRONMENT_SAYS = {
+    "conditional_put": "etag",
+    "request_payer": False,
+    "s3_express": False,
+    "skip_signature": False,
+    "unsigned_payload": False,
+}
+"""obstore reads every option that is left out from AWS_… variables; one of them turns create-only puts off."""
 
 
 class S3Spec(StoreSpec):
@@ -43,19 +51,28 @@ class S3Spec(StoreSpec):
 
     def open(self, secret: Callable[[str, str], bytes]) -> ObjectStoreOf:
         """See StoreSpec; raises SecretMissing."""
-        options: dict[str, Any] = {"region": self.region, "checksum_algorithm": "SHA256"}
-        if (found := aws.credentials(secret, self.secret)) is not None:
-            options |= {"access_key_id": found.access_key_id, "secret_access_key": found.secret_access_key}
-            options |= {"session_token": found.session_token} if found.session_token else {}
-        if self.endpoint is not None:
-            options |= {"endpoint": self.endpoint, "virtual_hosted_style_request": False}
+        domain = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
+        endpoint = self.endpoint or f"https://s3.{self.region}.{domain}"
+        said: Any = {
+            "region": self.region,
+            "endpoint": endpoint,
+            "aws_endpoint_url_s3": endpoint,  # in the environment it would outdo the other one
+            "virtual_hosted_style_request": False,
+            "checksum_algorithm": "SHA256",
+            **_WHATEVER_THE_ENVIRONMENT_SAYS,
+        }
         return ObjectStoreOf(
             S3Store(
                 self.bucket,
                 prefix=self.prefix or None,
-                client_options={"allow_http": (self.endpoint or "").startswith("http://"), "timeout": f"{_SECONDS}s"},
-                retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=_SECONDS)},
-                **options,
+                config=said,
+                client_options={
+                    "allow_http": endpoint.startswith("http://"),
+                    "connect_timeout": f"{aws.CONNECT_SECONDS}s",
+                    "timeout": f"{_SECONDS}s",
+                },
+                credential_provider=aws.source(aws.credentials(secret, self.secret)),
+                retry_config={"max_retries": 0},  # ObjectStoreOf tries again itself, and knows that it did
             )
         )
 

@@ -146,9 +146,7 @@ def self_signed(folder: Path) -> Path:
     until = now + datetime.timedelta(days=2)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nobody")])
     made = (
-        x509.CertificateBuilder(
-            name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(days=2)
-        )
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, until)
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
         .sign(key, hashes.SHA256())
     )

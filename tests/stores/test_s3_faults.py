@@ -120,9 +120,9 @@ def test_a_missing_object_is_none_of_these() -> None:
 
 
 def test_a_server_that_says_yes_to_everything_stores_nothing() -> None:
-    with between(Act(status=200, body=b"<html>log in here</html>", headers=TAG)) as server:
-        with pytest.raises(StoreFault, match="reads back as other bytes"):
-            asyncio.run(opened(server.origin).create("a", b"x"))
+    portal = Act(status=200, body=b"<html>log in here</html>", headers=TAG)
+    with between(portal) as server, pytest.raises(StoreFault, match="reads back as other bytes"):
+        asyncio.run(opened(server.origin).create("a", b"x"))
 
 
 def test_an_object_that_is_gone_at_once_is_not_stored() -> None:

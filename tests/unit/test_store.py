@@ -1,4 +1,4 @@
-"""The store: written once, read back, and never half there."""
+"""The local store: never half there. What every store promises is in tests/stores/test_contract.py."""
 
 import asyncio
 import random
@@ -11,59 +11,7 @@ from pathlib import Path
 import pytest
 from sectum import store
 from sectum.codec import sha256
-from sectum.errors import AlreadyStored, NotStored, StoreFault
-
-
-def test_what_was_created_is_read_and_listed(tmp_path: Path) -> None:
-    async def play() -> None:
-        objects = store.local_store(tmp_path)
-        assert await objects.names("series/") == []
-        assert await objects.create("series/000002.json", b"two") == sha256(b"two")
-        await objects.create("series/000001.json", b"one")
-        await objects.create("other/1", b"")
-        assert await objects.names("series/") == ["series/000001.json", "series/000002.json"]
-        assert await objects.read("series/000002.json") == b"two"
-        assert await objects.read("other/1") == b""
-
-    asyncio.run(play())
-
-
-def test_an_object_is_written_once(tmp_path: Path) -> None:
-    async def play() -> None:
-        objects = store.local_store(tmp_path)
-        await objects.create("a/b", b"first")
-        for data in (b"first", b"second"):
-            with pytest.raises(AlreadyStored):
-                await objects.create("a/b", data)
-        assert await objects.read("a/b") == b"first"
-
-    asyncio.run(play())
-
-
-def test_of_many_who_create_one_name_at_once_one_succeeds(tmp_path: Path) -> None:
-    async def play() -> None:
-        objects = store.local_store(tmp_path)
-        tries = [objects.create("a", str(number).encode()) for number in range(16)]
-        results = await asyncio.gather(*tries, return_exceptions=True)
-        assert sum(isinstance(each, AlreadyStored) for each in results) == 15
-        [digest] = [each for each in results if isinstance(each, str)]
-        assert sha256(await objects.read("a")) == digest
-
-    asyncio.run(play())
-
-
-def test_what_is_not_there_is_said_to_be(tmp_path: Path) -> None:
-    with pytest.raises(NotStored):
-        asyncio.run(store.local_store(tmp_path).read("a"))
-
-
-@pytest.mark.parametrize("name", ["../a", "a/../../b", "a//b", ""])
-def test_no_name_leads_out_of_the_store(tmp_path: Path, name: str) -> None:
-    inside = tmp_path / "store"
-    inside.mkdir()
-    with pytest.raises(StoreFault):
-        asyncio.run(store.local_store(inside).create(name, b"x"))
-    assert [each.name for each in tmp_path.iterdir()] == ["store"]
+from sectum.errors import StoreFault
 
 
 def test_other_bytes_read_back_are_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,6 +23,16 @@ def test_other_bytes_read_back_are_a_fault(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(objects, "read", wrong)
     with pytest.raises(StoreFault, match="reads back as other bytes"):
         asyncio.run(objects.create("a", b"x"))
+
+
+def test_a_folder_that_fails_is_not_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a file where a folder has to be")
+    objects, begun = store.local_store(tmp_path), time.monotonic()
+    with pytest.raises(StoreFault) as fault:
+        asyncio.run(objects.create("a/b", b"x"))
+    assert not fault.value.temporary
+    assert str(tmp_path) not in str(fault.value)
+    assert time.monotonic() - begun < 0.25
 
 
 WRITER = """

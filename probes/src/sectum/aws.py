@@ -2,7 +2,7 @@
 
 Of one mind: with a Secret nothing else counts, no profile, no ~/.aws, no session token that lies in the environment.
 Silent: at DEBUG botocore logs whole requests and answers, with the data key that is wrapped in them and the session
-token; its loggers are therefore held at WARNING.
+token, at WARNING a token service's refusal with the role's ARN; what matters of it is raised anyway.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CONNECT_SECONDS = 5
 _READ_SECONDS = 10
 _ATTEMPTS = 3
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
-_LOGGERS = ("botocore", "boto3")
+_NEVER = logging.CRITICAL + 1
 _REFRESH = timedelta(minutes=5)
 
 
@@ -117,6 +117,6 @@ def source(found: Credentials | None) -> Callable[[], Any]:
 
 
 def _silence() -> None:
-    for name in (*_LOGGERS, *(each for each in logging.root.manager.loggerDict if each.startswith("botocore."))):
-        if logging.getLogger(name).getEffectiveLevel() < logging.WARNING:
-            logging.getLogger(name).setLevel(logging.WARNING)
+    """Also of loggers that somebody has set to a level of their own."""
+    for name in ("botocore", *(each for each in logging.root.manager.loggerDict if each.startswith("botocore."))):
+        logging.getLogger(name).setLevel(_NEVER)

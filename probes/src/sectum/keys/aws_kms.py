@@ -33,7 +33,9 @@ _WHY = {
     "ExpiredTokenException": "the credentials have expired",
     "UnrecognizedClientException": "the credentials are not known there",
     "InvalidSignatureException": "the secret access key is wrong, or this machine's clock",
+    "IncompleteSignature": "the access key is not one",
     "InvalidClientTokenId": "the credentials are not known there",
+    "SignatureDoesNotMatch": "the secret access key is wrong, or this machine's clock",
 }
 _FIELD = "spec.manifest.key.awsKms"
 
@@ -57,8 +59,7 @@ class AwsKmsKey:
 
     def _asked(self, operation: str, name: str | None, asked: dict[str, Any], wanted: str) -> bytes:
         """One call; whatever goes wrong is said in our words, for theirs name accounts, roles and hosts."""
-        found = aws.credentials(self._secret, name)
-        session = aws.session(found)
+        session = aws.session(aws.credentials(self._secret, name))
         from botocore import exceptions, parsers
 
         what = f"kms:{operation.capitalize()}"
@@ -67,16 +68,8 @@ class AwsKmsKey:
             answer: bytes = getattr(client, operation)(**asked)[wanted]
         except exceptions.ClientError as error:
             raise _answered(error.response, what) from None
-        except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.ProfileNotFound):
-            fix = f"give {_FIELD}.{operation}Secret, or this process an identity"
-            raise KeyUnavailable(f"no credentials for {what} were found: {fix}") from None
-        except exceptions.SSLError:
-            raise KeyUnavailable(f"the server of {_FIELD} shows a certificate that is not trusted here") from None
-        except (exceptions.HTTPClientError, exceptions.CredentialRetrievalError, exceptions.MetadataRetrievalError):
-            raise KeyUnavailable(f"KMS, or the source of its credentials, cannot be reached for {what}; trying again "
-                                 "may help", temporary=True) from None  # fmt: skip
-        except (exceptions.BotoCoreError, parsers.ResponseParserError, LookupError, TypeError, ValueError):
-            raise KeyUnavailable(f"what answers to {what} at {_FIELD} is not KMS, or its fields are wrong") from None
+        except (exceptions.BotoCoreError, parsers.ResponseParserError, LookupError, TypeError, ValueError) as error:
+            raise _unanswered(error, what, f"{_FIELD}.{operation}Secret") from None
         return answer
 
 
@@ -91,6 +84,22 @@ def _answered(response: Mapping[str, Any], what: str) -> KeyUnavailable | SealBr
     denied = "Denied" in code or status in (401, 403)
     why = _WHY.get(code) or ("these credentials may not" if denied else f"it answers HTTP {status}")
     return KeyUnavailable(f"KMS {'denies' if denied else 'refuses'} {what} on the key of {_FIELD}: {why}")
+
+
+def _unanswered(error: Exception, what: str, field: str) -> KeyUnavailable:
+    """Why there is no answer of KMS's, in our words."""
+    from botocore import exceptions
+
+    nobody = (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.ProfileNotFound)
+    if isinstance(error, nobody):
+        return KeyUnavailable(f"no credentials for {what} were found: give {field}, or this process an identity")
+    if isinstance(error, exceptions.SSLError):
+        return KeyUnavailable(f"the server of {_FIELD} shows a certificate that is not trusted here")
+    source = (exceptions.CredentialRetrievalError, exceptions.MetadataRetrievalError)
+    if isinstance(error, (exceptions.ConnectionError, exceptions.HTTPClientError, *source)):
+        who = "KMS, or the source of its credentials,"
+        return KeyUnavailable(f"{who} cannot be reached for {what}; trying again may help", temporary=True)
+    return KeyUnavailable(f"what answers to {what} at {_FIELD} is not KMS, or its fields are wrong")
 
 
 class AwsKmsSpec(KeySpec):

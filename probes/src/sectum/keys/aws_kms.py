@@ -92,7 +92,7 @@ def _unanswered(error: Exception, what: str, field: str) -> KeyUnavailable:
 
     nobody = (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.ProfileNotFound)
     if isinstance(error, nobody):
-        return KeyUnavailable(f"no credentials for {what} were found: give {field}, or this process an identity")
+        return KeyUnavailable(f"no credentials for {what} were found; give {field}, or this process an identity")
     if isinstance(error, exceptions.SSLError):
         return KeyUnavailable(f"the server of {_FIELD} shows a certificate that is not trusted here")
     source = (exceptions.CredentialRetrievalError, exceptions.MetadataRetrievalError)

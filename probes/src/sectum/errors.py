@@ -70,7 +70,7 @@ class StoreFault(SectumError):
         temporary: may it go better in a while?
     """
 
-    def __init__(self, problem: str, *, temporary: bool = False) -> None:
+    def __init__(self, problem: str, *, temporary: bool = True) -> None:
         super().__init__(problem)
         self.temporary = temporary
 

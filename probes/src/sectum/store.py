@@ -61,9 +61,9 @@ class ObjectStoreOf:
         try:
             digest = sha256(await self.read(name))
         except NotStored:
-            raise StoreFault(f"{name} was stored and is not there") from None
+            raise StoreFault(f"{name} was stored and is not there", temporary=False) from None
         if digest != sha256(data):
-            raise StoreFault(f"{name} reads back as other bytes than were stored")
+            raise StoreFault(f"{name} reads back as other bytes than were stored", temporary=False)
         return digest
 
     async def read(self, name: str) -> bytes:
@@ -125,7 +125,9 @@ async def keep(store: Store, name: str, data: bytes) -> str:
 def _checked(name: str) -> str:
     """obstore would put `a/` and `/a` at `a`, and an empty name beside the prefix."""
     if not _NAME.fullmatch(name):
-        raise StoreFault("the name of an object is made of letters, digits and -_. between single slashes")
+        raise StoreFault(
+            "the name of an object is made of letters, digits and -_. between single slashes", temporary=False
+        )
     return name
 
 
@@ -139,24 +141,24 @@ def _fault(what: str, error: Exception) -> StoreFault:
     """An error of obstore's in our words: it repeats the server's, with URLs and more."""
     status, said = _status(error), str(error)
     if status == 404 or isinstance(error, FileNotFoundError):
-        return StoreFault(f"{what}: there is no such bucket or folder")
+        return StoreFault(f"{what}: there is no such bucket or folder", temporary=False)
     if status in (401, 403):
-        return StoreFault(f"{what}: the store denies it (HTTP {status})")
+        return StoreFault(f"{what}: the store denies it (HTTP {status})", temporary=False)
     if status in (408, 409, 429) or (status >= 500 and status != 501):
         return StoreFault(f"{what}: the store failed (HTTP {status}); trying again may help", temporary=True)
     if status:
-        return StoreFault(f"{what}: the store refuses it (HTTP {status})")
+        return StoreFault(f"{what}: the store refuses it (HTTP {status})", temporary=False)
     if isinstance(error, UnauthenticatedError):
         none = "NoCredentials" in said
         why = "no credentials for it were found" if none else "the source of its credentials failed"
         return StoreFault(f"{what}: {why}", temporary=not none)
     if "redirect without LOCATION" in said:
-        return StoreFault(f"{what}: the bucket is in another region")
+        return StoreFault(f"{what}: the bucket is in another region", temporary=False)
     if "InvalidCertificate" in said:
-        return StoreFault(f"{what}: the store's certificate is not trusted here")
+        return StoreFault(f"{what}: the store's certificate is not trusted here", temporary=False)
     if "HTTP error:" in said:
         return StoreFault(f"{what}: the store cannot be reached; trying again may help", temporary=True)
-    return StoreFault(f"{what} ({type(error).__name__})")
+    return StoreFault(f"{what} ({type(error).__name__})", temporary=False)
 
 
 def local_store(folder: Path) -> ObjectStoreOf:

@@ -4,13 +4,13 @@
 #   UV_PYTHON=…  picks another interpreter, UV_PYTHON_DOWNLOADS=automatic lets uv fetch one
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo demo demo-llm test lint format crds bench clean
+.PHONY: help setup setup-demo demo demo-llm demo-cluster demo-cluster-down images test lint format crds bench clean
 
 RUN := scripts/uv run --no-sync
 PYTEST := pytest
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 setup: ## install what uv.lock names into .venv (the other targets do this themselves)
 	@scripts/setup
@@ -49,6 +49,16 @@ format: setup ## let ruff sort imports, fix what it can and format
 crds: setup ## write the custom resources' definitions into crds/, out of the models
 	@echo "→ crds/"
 	@$(RUN) python -m sectum_operator.definitions crds
+
+images: ## build the images of the operator and of the probes, where their sources changed, and print their references
+	@scripts/images
+
+demo-cluster: setup ## on a kind cluster: install the chart, verify a leaky and a hardened stack, fetch and verify both packs
+	@echo "→ demo-cluster"
+	@$(RUN) python examples/kind/demo.py $(ARGS)
+
+demo-cluster-down: setup ## remove what demo-cluster made
+	@$(RUN) python examples/kind/demo.py --down $(ARGS)
 
 bench: setup ## run every benchmark in benchmarks/
 	@for each in benchmarks/[a-z]*.py; do \

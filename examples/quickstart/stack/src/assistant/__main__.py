@@ -40,7 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     try:
-        serve(settings, directory=directory, port=options.port, postgres_port=options.postgres_port)
+        serve(
+            settings,
+            directory=directory,
+            host=options.host,
+            port=options.port,
+            postgres_port=options.postgres_port,
+        )
     except (PostgresError, ChromaError, OSError) as error:
         print(f"assistant: {error}", file=sys.stderr)
         sys.exit(1)
@@ -52,7 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     serving = commands.add_parser("serve", help="start the database and the HTTP service in the foreground")
     serving.add_argument("--config", type=Path, required=True, help="TOML file with the settings")
     serving.add_argument("--data", type=Path, required=True, help="directory for everything that is written")
-    serving.add_argument("--port", type=int, default=0, help="HTTP port on 127.0.0.1; 0 takes a free one")
+    serving.add_argument(
+        "--host", default="127.0.0.1", help="IPv4 address for HTTP; 0.0.0.0 in a container, whose network is its own"
+    )
+    serving.add_argument("--port", type=int, default=0, help="HTTP port on that address; 0 takes a free one")
     serving.add_argument("--postgres-port", type=int, default=0, help="database port on 127.0.0.1; 0 takes a free one")
     serving.add_argument(
         "--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="override one setting; repeatable"

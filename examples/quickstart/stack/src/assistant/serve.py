@@ -33,10 +33,10 @@ from assistant.tools_endpoint import ToolsEndpoint
 from assistant.vectors import VectorGateway, all_databases
 
 
-def serve(settings: Settings, *, directory: Path, port: int, postgres_port: int) -> None:
+def serve(settings: Settings, *, directory: Path, host: str = HOST, port: int, postgres_port: int) -> None:
     """Run until SIGTERM or SIGINT, which the caller turns into an exception."""
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(_listening(port))
+        listener = stack.enter_context(_listening(host, port))
         chroma = stack.enter_context(running_chroma(directory))
         # The database starts in processes of its own: time to import what takes long.
         loading = stack.enter_context(ThreadPoolExecutor(1)).submit(load_libraries, directory)
@@ -62,7 +62,8 @@ def serve(settings: Settings, *, directory: Path, port: int, postgres_port: int)
         )
         # From here on the kernel queues connections until the server takes them.
         listener.listen(128)
-        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        address, taken = listener.getsockname()
+        url = f"http://{HOST if address == '0.0.0.0' else address}:{taken}"  # noqa: S104 - compared, not bound
         # Once we say where we are, a signal only tells the server to end: what a handler raises is lost where Python
         # ignores exceptions, as in the callback of a weak reference, and then nothing would ever stop us.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -163,11 +164,11 @@ def _pool(postgres: Postgres, password: str) -> ConnectionPool:
 
 
 @contextlib.contextmanager
-def _listening(port: int) -> Iterator[socket.socket]:
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
     # Named as TCP, for asyncio turns off Nagle's algorithm on such sockets only.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
+        listener.bind((host, port))
         yield listener
 
 

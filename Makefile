@@ -55,10 +55,10 @@ images: ## build the images of the operator and of the probes, where their sourc
 
 demo-cluster: setup ## on a kind cluster: install the chart, verify a leaky and a hardened stack, fetch and verify both packs
 	@echo "→ demo-cluster"
-	@$(RUN) python examples/kind/demo.py $(ARGS)
+	@scripts/demo-cluster $(ARGS)
 
 demo-cluster-down: setup ## remove what demo-cluster made
-	@$(RUN) python examples/kind/demo.py --down $(ARGS)
+	@scripts/demo-cluster --down $(ARGS)
 
 bench: setup ## run every benchmark in benchmarks/
 	@for each in benchmarks/[a-z]*.py; do \

@@ -17,10 +17,12 @@ COPY probes/pyproject.toml probes/
 COPY operator/pyproject.toml operator/
 COPY examples/quickstart/stack/pyproject.toml examples/quickstart/stack/
 RUN /uv/bin/uv sync --quiet --locked --no-dev --package sectum-operator --no-install-workspace
+COPY images/without-aws-services images/
 COPY probes probes
 COPY operator operator
 RUN /uv/bin/uv sync --quiet --locked --no-dev --package sectum-operator --no-editable \
- && find /opt/sectum/bin -type f ! -name "sectum*" -delete
+ && find /opt/sectum/bin -type f ! -name "sectum*" -delete \
+ && /src/images/without-aws-services /opt/sectum kms s3 sso sso-oidc signin sts
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="sectum-operator" \
@@ -31,7 +33,7 @@ RUN /tmp/without-installers && rm /tmp/without-installers
 COPY --from=build /opt/sectum /opt/sectum
 ENV PATH=/opt/sectum/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp
 # The standard library comes without bytecode, and the root is read-only at run time: compile now what we import of it.
-RUN PYTHONDONTWRITEBYTECODE= python -c 'import sectum.pipeline, sectum_operator.definitions'
+RUN PYTHONDONTWRITEBYTECODE= python -c 'import sectum.pod, botocore.session, boto3, sectum_operator.definitions'
 USER 65532:65532
 WORKDIR /tmp
 ENTRYPOINT ["sectum-operator"]

@@ -46,9 +46,11 @@ format: setup ## let ruff sort imports, fix what it can and format
 	@$(RUN) ruff check --fix --quiet || true
 	@$(RUN) ruff format
 
-crds: setup ## write the custom resources' definitions into crds/, out of the models
-	@echo "→ crds/"
-	@$(RUN) python -m sectum_operator.definitions crds
+crds: setup ## write the custom resources' definitions into crds/ and the chart, out of the models
+	@for folder in crds charts/sectum-operator/files/crds; do \
+	    echo "→ $$folder/"; \
+	    $(RUN) python -m sectum_operator.definitions $$folder || exit 1; \
+	done
 
 images: ## build the images of the operator and of the probes, where their sources changed, and print their references
 	@scripts/images

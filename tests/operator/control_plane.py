@@ -89,7 +89,7 @@ def running(folder: Path) -> Iterator[httpx.Client]:
             "service-account-key-file": folder / "accounts.pem",
             "service-account-signing-key-file": folder / "accounts.pem",
             "service-cluster-ip-range": "10.96.0.0/24", "disable-admission-plugins": "ServiceAccount",
-            "endpoint-reconciler-type": "none",
+            "endpoint-reconciler-type": "none", "allow-privileged": "true",
         }  # fmt: skip
         server = stack.enter_context(
             _started(_command(binaries / "kube-apiserver", options), folder / "kube-apiserver.log")

@@ -1,0 +1,151 @@
+"""A compromised operator or prepare gets nothing past the fences of a real API server; each of them is shown to be needed."""
+
+import copy
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.chart import samples
+from tests.chart.cluster import (
+    DRY,
+    OPERATOR,
+    POLICIES,
+    PREPARE,
+    Cluster,
+    collection,
+    path_of,
+    wait_until,
+    with_all_rights,
+)
+from tests.chart.escapes import GONE, Escape, but
+from tests.chart.job_escapes import BOX, JOB_ESCAPES, POD
+from tests.chart.other_escapes import OTHER_ESCAPES, to_cidr
+
+pytestmark = pytest.mark.timeout(180)
+ESCAPES = [*JOB_ESCAPES, *OTHER_ESCAPES]
+MERGE = {"Content-Type": "application/merge-patch+json"}
+
+
+@pytest.fixture(scope="module")
+def stored(cluster: Cluster) -> Iterator[Cluster]:
+    """With an object of each kind that an escape changes or deletes."""
+    somebody_s = samples.job("probe")
+    somebody_s["metadata"] |= {"name": "somebody-s", "ownerReferences": []}
+    made = [samples.job("probe"), samples.network_policy(), samples.manifest_secret(), samples.scenario(), samples.run(),
+            somebody_s]  # fmt: skip
+    for document in made:
+        answer = cluster.create(document, dry=False)
+        assert answer.status_code == httpx.codes.CREATED, answer.text
+    yield cluster
+    for document in made:
+        cluster.client.delete(path_of(document), params={"propagationPolicy": "Background"})
+
+
+def attempt(cluster: Cluster, escape: Escape, account: str = "") -> httpx.Response:
+    """Try it, past RBAC and without effect."""
+    headers = with_all_rights(account or escape.account)
+    path = path_of(escape.document)
+    if escape.verb == "delete":
+        return cluster.client.delete(path, params={"dryRun": "All"}, headers=headers)
+    if escape.verb == "patch":
+        return cluster.client.patch(path, params=DRY, json=escape.patch, headers=headers | MERGE)
+    namespace = escape.document["metadata"]["namespace"]
+    return cluster.client.post(
+        collection(escape.document["kind"], namespace), params=DRY, json=escape.document, headers=headers
+    )
+
+
+def let_through(answer: httpx.Response) -> bool:
+    """The fences said yes: it was done, or its name was found taken, which the server looks at last."""
+    return answer.is_success or answer.status_code == httpx.codes.CONFLICT
+
+
+@pytest.mark.parametrize("escape", ESCAPES, ids=str)
+def test_an_escape_is_refused_by_the_fence_that_is_there_for_it(stored: Cluster, escape: Escape) -> None:
+    answer = attempt(stored, escape)
+    assert not let_through(answer), "it was let through"
+    assert f"denied request: {escape.fence}: " in answer.json()["message"]
+
+
+def mutant(policy: dict[str, Any], number: int) -> tuple[str, list[dict[str, Any]]]:
+    """An account, and a fence around it alone that has lost one validation."""
+    account = f"mutant-{policy['metadata']['name'].split('.')[0]}-{number}"
+    spec = copy.deepcopy(policy["spec"])
+    spec["matchConditions"] = [{"name": "by-the-mutant", "expression": f"request.userInfo.username == '{account}'"}]
+    spec["validations"][number] = {"expression": "true"}
+    binding = {"metadata": {"name": account}, "spec": {"policyName": account, "validationActions": ["Deny"]}}
+    return account, [{"metadata": {"name": account}, "spec": spec}, binding]
+
+
+def test_every_validation_stops_something_that_no_other_stops(stored: Cluster) -> None:
+    by_fence = defaultdict(list)
+    for escape in ESCAPES:
+        by_fence[escape.fence].append(escape)
+    mutants: dict[str, str] = {}
+    for policy in stored.client.get(POLICIES).json()["items"]:
+        for number, validation in enumerate(policy["spec"]["validations"]):
+            fence = validation["message"].partition(":")[0]
+            assert by_fence[fence], f"no escape is aimed at {fence}"
+            mutants[fence], made = mutant(policy, number)
+            for path, document in zip((POLICIES, f"{POLICIES.removesuffix('ies')}ybindings"), made, strict=True):
+                answer = stored.client.post(path, json=document)
+                assert answer.status_code == httpx.codes.CREATED, answer.text
+    for fence, account in mutants.items():
+        whole = [each for each in ESCAPES if each.fence.split("/")[0] == fence.split("/")[0] and each.fence != fence]
+        for witness in whole[:1]:
+            wait_until(lambda: not let_through(attempt(stored, witness, account)), f"{account} is fenced")  # noqa: B023
+    idle = [
+        fence
+        for fence, account in mutants.items()
+        if not any(let_through(attempt(stored, escape, account)) for escape in by_fence[fence])
+    ]
+    assert idle == []
+    assert len(mutants) >= 50
+
+
+def good() -> dict[str, tuple[dict[str, Any], str]]:
+    """What the operator and prepare are there to make."""
+    jobs = {f"the Job of {stage}": (samples.job(stage), OPERATOR) for stage in samples.STAGES}
+    runs = ("a", "a" * 63, "a" * 31 + ".b", "1.2.3", "a" * 30 + "-----b")
+    jobs |= {f"of the run {run}": (samples.job("probe", run=run), OPERATOR) for run in runs}
+    template = {
+        "nodeSelector": {"pool": "probes"}, "priorityClassName": "low", "imagePullSecrets": [{"name": "registry"}],
+        "tolerations": [{"key": "pool", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "pool", "operator": "Exists"}]}]}}},
+    }  # fmt: skip
+    for name, value in template.items():
+        jobs[f"a Job with {name}"] = (but(samples.job("probe"), *POD, name, to=value), OPERATOR)
+    jobs["a Job without resources"] = (but(samples.job("probe"), *BOX, "resources", to={}), OPERATOR)
+    policies = {f"the policy of {stage}": samples.network_policy(stage=stage) for stage in ("prepare", "open", "assemble")}
+    policies |= {"the policy of a surface": samples.network_policy()}
+    policies |= {f"a policy to {cidr}": to_cidr(cidr) for cidr in ("10.20.0.0/16", "10.20.0.1/32", "fd00:20::1/128")}
+    policies |= {"a policy to nothing": but(samples.network_policy(), "spec", "egress", to=GONE)}
+    secrets = {"a manifest": samples.manifest_secret(), "a large one": samples.manifest_secret(size=900 * 1024 - 3)}
+    return jobs | {why: (each, OPERATOR) for why, each in policies.items()} | {
+        why: (each, PREPARE) for why, each in secrets.items()
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "account"), good().values(), ids=good())
+def test_what_they_are_there_to_make_is_taken(cluster: Cluster, document: dict[str, Any], account: str) -> None:
+    answer = cluster.create(document, account)
+    assert let_through(answer), answer.json()["message"]
+
+
+def test_the_operator_deletes_what_a_run_owns_and_changes_finalizers_and_statuses(stored: Cluster) -> None:
+    for document in (samples.job("probe"), samples.network_policy()):
+        assert stored.delete(document, OPERATOR).is_success
+    finalizer, status = {"metadata": {"finalizers": ["sectum.ai/clean"]}}, {"status": {"phase": "Pending"}}
+    for suffix, patch in (("", finalizer), ("/status", status)):
+        path = path_of(samples.run()) + suffix
+        answer = stored.client.patch(path, params=DRY, json=patch, headers=with_all_rights(OPERATOR) | MERGE)
+        assert answer.is_success, answer.text
+
+
+def test_others_are_not_fenced(stored: Cluster) -> None:
+    for escape in (JOB_ESCAPES[0], *(each for each in ESCAPES if each.why in ("one with a good Job", "default-deny"))):
+        assert let_through(attempt(stored, escape, "somebody-else"))

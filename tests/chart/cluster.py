@@ -81,11 +81,15 @@ def write_kubeconfig(folder: Path, client: httpx.Client) -> Path:
     certificate = str(folder / "certificates" / "apiserver.crt")
     target = folder / "kubeconfig"
     document = {
-        "apiVersion": "v1", "kind": "Config", "current-context": "tests",
-        "clusters": [{"name": "tests", "cluster": {"server": str(client.base_url), "certificate-authority": certificate}}],
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "tests",
+        "clusters": [
+            {"name": "tests", "cluster": {"server": str(client.base_url), "certificate-authority": certificate}}
+        ],
         "users": [{"name": "tests", "user": {"token": token}}],
         "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "tests"}}],
-    }  # fmt: skip
+    }
     target.write_text(json.dumps(document))
     return target
 

@@ -15,7 +15,7 @@ WIDE = '[{"cidr":"10.20.0.0/16"},{"cidr":"fd00:20::/32"},{"cidr":"168.0.0.0/7"},
 """An outer bound by an admin who was not careful: loopback, link-local and metadata addresses lie within it."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """An API server with the chart installed as a user would, and its fences at work."""
     helm("version")  # skips before a control plane is started
@@ -23,7 +23,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with running(folder) as client:
         publish_api_server(client)
         made = Cluster(client, write_kubeconfig(folder, client))
-        bound = ("--set-json", f"egress.bound={WIDE}", "--set-json", 'egress.never=["192.168.7.0/24"]')
+        agent = ("--set", "egress.workloadIdentity.cidr=169.254.170.23/32")
+        bound = (*agent, "--set-json", f"egress.bound={WIDE}", "--set-json", 'egress.never=["192.168.7.0/24"]')
         given = ("--namespace", NAMESPACE, "--create-namespace", "--values", str(VALUES), *bound)
         result = helm("install", RELEASE, str(CHART), *given, kubeconfig=made.kubeconfig)
         assert result.returncode == 0, result.stderr

@@ -1,4 +1,4 @@
-"""A good object -> what a compromised operator would make of it instead: one change each, and which fence has to refuse it."""
+"""A good object -> what a compromised operator would make of it: one change each, and the fence that refuses it."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import os
 import shutil
 import subprocess
@@ -20,7 +22,9 @@ RELEASE, NAMESPACE, RUNS = "sectum", "sectum-system", "sectum-runs"
 def helm(*arguments: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
     """One call of Helm, whatever comes of it; skips, with what to do, where there is none."""
     if not (found := shutil.which("helm")):
-        pytest.skip("NOT TESTED: there is no helm on the PATH, so nothing of the chart was rendered. Install Helm 3.18+")
+        pytest.skip(
+            "NOT TESTED: there is no helm on the PATH, so nothing of the chart was rendered. Install Helm 3.18+"
+        )
     env = {name: value for name, value in os.environ.items() if not name.startswith(("HELM", "KUBECONFIG"))}
     env["KUBECONFIG"] = str(kubeconfig or os.devnull)
     return subprocess.run([found, *arguments], env=env, capture_output=True, text=True, check=False, timeout=120)
@@ -34,6 +38,11 @@ def template(*arguments: str, values: Path = VALUES) -> subprocess.CompletedProc
 
 def rendered(*arguments: str) -> list[dict[str, Any]]:
     """What the chart makes of good values."""
+    return copy.deepcopy(_rendered(arguments))
+
+
+@functools.cache
+def _rendered(arguments: tuple[str, ...]) -> list[dict[str, Any]]:
     result = template(*arguments)
     assert result.returncode == 0, result.stderr
     return [document for document in yaml.safe_load_all(result.stdout) if document]

@@ -136,7 +136,7 @@ def whole_jobs() -> Iterator[Escape]:
         "ignored": [{"action": "Ignore", "onPodConditions": disrupted}],
         "by exit status": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}],
         "one more rule": [{"action": "FailJob", "onPodConditions": disrupted},
-                          {"action": "Ignore", "onExitCodes": {"operator": "NotIn", "values": [0]}}],
+                          {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [3]}}],
     }  # fmt: skip
     yield Escape("jobs/failure-policy", "none", but(PROBE, *SPEC, "podFailurePolicy", to=GONE))
     for why, rules in policies.items():
@@ -193,22 +193,37 @@ def containers() -> Iterator[Escape]:
     """Inside the container: image, program, environment."""
     shell = {"exec": {"command": ["sh", "-c", "id"]}}
     fields: dict[str, Any] = {
-        "command": ["sh", "-c", "cat /var/run/sectum/secrets/*/*"], "envFrom": [{"secretRef": {"name": "sectum-signer-main"}}],
-        "lifecycle": {"postStart": shell}, "livenessProbe": shell, "readinessProbe": shell, "startupProbe": shell,
-        "ports": [{"containerPort": 22, "hostPort": 22}], "stdin": True, "tty": True, "workingDir": "/tmp",
+        "command": ["sh", "-c", "cat /var/run/sectum/secrets/*/*"],
+        "envFrom": [{"secretRef": {"name": "sectum-signer-main"}}],
+        "lifecycle": {"postStart": shell},
+        "livenessProbe": shell,
+        "readinessProbe": shell,
+        "startupProbe": shell,
+        "ports": [{"containerPort": 22, "hostPort": 22}],
+        "stdin": True,
+        "tty": True,
+        "workingDir": "/tmp",
         "resizePolicy": [{"resourceName": "cpu", "restartPolicy": "NotRequired"}],
-    }  # fmt: skip
+    }
     for name, value in fields.items():
         yield Escape("jobs/container-fields", name, but(PROBE, *BOX, name, to=value))
     repository, digest = PROBES_IMAGE.split("@")
-    images = {"a foreign one": FOREIGN, "the release's by tag": f"{repository}:latest", "of the operator": OPERATOR_IMAGE,
-              "the digest elsewhere": f"registry.example/evil/probes@{digest}", "with a tag too": f"{repository}:1@{digest}",
-              "another digest": f"{repository}@sha256:{'4' * 64}"}  # fmt: skip
+    images = {
+        "a foreign one": FOREIGN,
+        "the release's by tag": f"{repository}:latest",
+        "of the operator": OPERATOR_IMAGE,
+        "the digest elsewhere": f"registry.example/evil/probes@{digest}",
+        "with a tag too": f"{repository}:1@{digest}",
+        "another digest": f"{repository}@sha256:{'4' * 64}",
+    }
     for why, image in images.items():
         yield Escape("jobs/image", why, running(PROBE, image))
     yield Escape("jobs/image", "prepare of the probes", running(PREPARE, PROBES_IMAGE))
-    others = {"imagePullPolicy": "Always", "terminationMessagePolicy": "FallbackToLogsOnError",
-              "terminationMessagePath": "/tmp/message"}  # fmt: skip
+    others = {
+        "imagePullPolicy": "Always",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "terminationMessagePath": "/tmp/message",
+    }
     for name, value in others.items():
         yield Escape("jobs/messages", f"{name}: {value}", but(PROBE, *BOX, name, to=value))
     yield from _arguments()
@@ -260,9 +275,10 @@ def _environment() -> Iterator[Escape]:
     sources: dict[str, Document] = {
         "a Secret": {"secretKeyRef": {"name": "sectum-signer-main", "key": "private.pem"}},
         "a ConfigMap": {"configMapKeyRef": {"name": "any", "key": "any"}},
-        "the node": {"fieldRef": {"fieldPath": "spec.nodeName"}}, "the limit": {"resourceFieldRef": {"resource": "limits.cpu"}},
+        "the node": {"fieldRef": {"fieldPath": "spec.nodeName"}},
+        "the limit": {"resourceFieldRef": {"resource": "limits.cpu"}},
         "the account": {"fieldRef": {"fieldPath": "spec.serviceAccountName"}},
-    }  # fmt: skip
+    }
     for why, source in sources.items():
         yield Escape("jobs/env", f"out of {why}", but(PROBE, *env, 0, "valueFrom", to=source))
     yield Escape("jobs/env", "another image named", but(PROBE, *env, 1, "value", to=FOREIGN))
@@ -278,18 +294,28 @@ def volumes() -> Iterator[Escape]:
     claim = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
     own = {"secretName": "sectum-surface-api-tokens", "defaultMode": 0o440}
     sources: dict[str, Document] = {
-        "hostPath": {"hostPath": {"path": "/"}}, "a projected token": {"projected": {"sources": [token]}},
+        "hostPath": {"hostPath": {"path": "/"}},
+        "a projected token": {"projected": {"sources": [token]}},
         "a projected Secret": {"projected": {"sources": [{"secret": {"name": "sectum-signer-main"}}]}},
-        "a ConfigMap": {"configMap": {"name": "any"}}, "nfs": {"nfs": {"server": "203.0.113.1", "path": "/"}},
-        "csi": {"csi": {"driver": "a.example"}}, "a claim": {"persistentVolumeClaim": {"claimName": "any"}},
-        "an ephemeral claim": {"ephemeral": {"volumeClaimTemplate": claim}}, "an image": {"image": {"reference": FOREIGN}},
+        "a ConfigMap": {"configMap": {"name": "any"}},
+        "nfs": {"nfs": {"server": "203.0.113.1", "path": "/"}},
+        "csi": {"csi": {"driver": "a.example"}},
+        "a claim": {"persistentVolumeClaim": {"claimName": "any"}},
+        "an ephemeral claim": {"ephemeral": {"volumeClaimTemplate": claim}},
+        "an image": {"image": {"reference": FOREIGN}},
         "the downward API": {"downwardAPI": {"items": [{"path": "x", "fieldRef": {"fieldPath": "metadata.name"}}]}},
-        "an emptyDir": {"emptyDir": {}}, "one key": {"secret": own | {"items": [{"key": "a", "path": "../b"[3:]}]}},
-        "may be missing": {"secret": own | {"optional": True}}, "executable": {"secret": own | {"defaultMode": 0o777}},
-    }  # fmt: skip
+        "an emptyDir": {"emptyDir": {}},
+        "one key": {"secret": own | {"items": [{"key": "a", "path": "../b"[3:]}]}},
+        "may be missing": {"secret": own | {"optional": True}},
+        "executable": {"secret": own | {"defaultMode": 0o777}},
+    }
     for why, source in sources.items():
         yield Escape("jobs/volumes", f"{why} for a Secret", volume_instead(source))
-    for why, source in {"in memory": {"medium": "Memory", "sizeLimit": "64Mi"}, "larger": {"sizeLimit": "64Gi"}, "any": {}}.items():
+    for why, source in {
+        "in memory": {"medium": "Memory", "sizeLimit": "64Mi"},
+        "larger": {"sizeLimit": "64Gi"},
+        "any": {},
+    }.items():
         yield Escape("jobs/volumes", f"tmp {why}", but(PROBE, *POD, "volumes", 0, "emptyDir", to=source))
     no_tmp = but(but(PROBE, *POD, "volumes", 0, to=GONE), *BOX, "volumeMounts", 0, to=GONE)
     yield Escape("jobs/volumes", "no tmp", no_tmp)
@@ -299,24 +325,43 @@ def volumes() -> Iterator[Escape]:
     yield Escape("jobs/manifest", "the signer's key", mounting(PROBE, "sectum-signer-main", volume="manifest"))
     yield Escape("jobs/manifest", "for prepare", with_volume(PREPARE, {"name": "manifest", "secret": manifest}, mount))
     others = {
-        "probe": ("sectum-surface-vectors-passwords", "sectum-surface-apis-x", "sectum-signer-main", "sectum-kms-encrypt-main",
-                  "sectum-store-evidence-main", f"sectum-manifest-{OTHER_UID}", "anybody-s", "xsectum-surface-api-tokens"),
+        "probe": (
+            "sectum-surface-vectors-passwords",
+            "sectum-surface-apis-x",
+            "sectum-signer-main",
+            "sectum-kms-encrypt-main",
+            "sectum-store-evidence-main",
+            f"sectum-manifest-{OTHER_UID}",
+            "anybody-s",
+            "xsectum-surface-api-tokens",
+        ),
         "open": ("sectum-surface-api-tokens", "sectum-kms-decrypt-main", "sectum-kms-encrypt-main"),
         "assemble": ("sectum-surface-api-tokens", "sectum-kms-decrypt-main"),
-        "prepare": ("sectum-kms-decrypt-main", "sectum-surface-api-tokens", "sectum-signer-main", "sectum-store-records-main"),
-        "clean": ("sectum-signer-main",), "plant": ("sectum-surface-vectors-passwords",), "baseline": ("sectum-signer-main",),
-    }  # fmt: skip
+        "prepare": (
+            "sectum-kms-decrypt-main",
+            "sectum-surface-api-tokens",
+            "sectum-signer-main",
+            "sectum-store-records-main",
+        ),
+        "clean": ("sectum-signer-main",),
+        "plant": ("sectum-surface-vectors-passwords",),
+        "baseline": ("sectum-signer-main",),
+    }
     for stage, names in others.items():
         for name in names:
             yield Escape("jobs/secrets", f"{stage} mounts {name}", mounting(job(stage), name))
     mounts = (*BOX, "volumeMounts")
     changes: dict[str, tuple[int, str, Any]] = {
-        "one file of it": (1, "subPath", "tokens"), "by the environment": (1, "subPathExpr", "$(SECTUM_POD_UID)"),
-        "for writing": (1, "readOnly", False), "over the program": (1, "mountPath", "/usr/local/bin"),
+        "one file of it": (1, "subPath", "tokens"),
+        "by the environment": (1, "subPathExpr", "$(SECTUM_POD_UID)"),
+        "for writing": (1, "readOnly", False),
+        "over the program": (1, "mountPath", "/usr/local/bin"),
         "as another Secret": (1, "mountPath", "/var/run/sectum/secrets/sectum-surface-api-other"),
-        "out to the host": (0, "mountPropagation", "HostToContainer"), "tmp over the trust": (0, "mountPath", "/etc/ssl"),
-        "tmp in part": (0, "subPath", "x"), "the manifest elsewhere": (4, "mountPath", "/manifest"),
-    }  # fmt: skip
+        "out to the host": (0, "mountPropagation", "HostToContainer"),
+        "tmp over the trust": (0, "mountPath", "/etc/ssl"),
+        "tmp in part": (0, "subPath", "x"),
+        "the manifest elsewhere": (4, "mountPath", "/manifest"),
+    }
     for why, (number, name, value) in changes.items():
         yield Escape("jobs/mounts", why, but(PROBE, *mounts, number, name, to=value))
     yield Escape("jobs/mounts", "not at all", but(PROBE, *mounts, 1, to=GONE))

@@ -78,11 +78,15 @@ def network_policies() -> Iterator[Escape]:
         yield Escape("networkpolicies/peer", why, but(POLICY, *RULE, "to", to=value))
     name = {"kubernetes.io/metadata.name": "demo"}
     selected: dict[str, tuple[str, Document]] = {
-        "every pod of it": ("podSelector", {}), "every namespace": ("namespaceSelector", {}),
+        "every pod of it": ("podSelector", {}),
+        "every namespace": ("namespaceSelector", {}),
         "any label of pods": ("podSelector", {"matchExpressions": [{"key": "app", "operator": "Exists"}]}),
-        "any label": ("namespaceSelector", {"matchLabels": name, "matchExpressions": [{"key": "x", "operator": "Exists"}]}),
+        "any label": (
+            "namespaceSelector",
+            {"matchLabels": name, "matchExpressions": [{"key": "x", "operator": "Exists"}]},
+        ),
         "another label": ("namespaceSelector", {"matchLabels": {"team": "demo"}}),
-    }  # fmt: skip
+    }
     for why, (key, value) in selected.items():
         yield Escape("networkpolicies/peer", why, but(POLICY, *PODS, key, to=value))
     outside = ["0.0.0.0/0", "::/0", "10.0.0.0/8", "10.21.0.0/16", "203.0.113.7/32", "10.20.0.0/15", "fd00:21::/32",
@@ -93,10 +97,23 @@ def network_policies() -> Iterator[Escape]:
     yield Escape("networkpolicies/bound", "in the last rule", second)
     for name_ in ("kube-system", "default", RUNS, ""):
         yield Escape("networkpolicies/bound-namespace", name_ or "no name", to_namespace(name_))
-    never = ["169.254.169.254/32", "169.254.0.0/16", "168.0.0.0/7", "169.254.170.0/24", "127.0.0.1/32", "126.0.0.0/7",
-             "fe80::1/128", "fe80::/10", "fe00::/8", "168.63.129.16/32", "192.168.7.9/32", "192.168.0.0/16"]  # fmt: skip
+    never = [
+        "169.254.169.254/32",
+        "169.254.0.0/16",
+        "168.0.0.0/7",
+        "169.254.170.0/24",
+        "127.0.0.1/32",
+        "126.0.0.0/7",
+        "fe80::1/128",
+        "fe80::/10",
+        "fe00::/8",
+        "168.63.129.16/32",
+        "192.168.7.9/32",
+        "192.168.0.0/16",
+    ]
     for cidr in never:
         yield Escape("networkpolicies/never", cidr, to_cidr(cidr))
+    yield Escape("networkpolicies/never", "the agent at another port", to_cidr("169.254.170.23/32", port=22))
     for cidr in ("10.20.0.1/32", "10.20.0.0/24", "10.20.0.0/16"):
         yield Escape("networkpolicies/api-server", cidr, to_cidr(cidr, port=6443))
     both = but(to_cidr("10.20.0.1/32"), *RULE, "ports", to=[port, port | {"port": 6443}])
@@ -121,6 +138,7 @@ def others() -> Iterator[Escape]:
 
 def secrets() -> Iterator[Escape]:
     """What prepare could make but its manifest."""
+
     def wrong(fence: str, why: str, document: Document) -> Escape:
         return Escape(f"secrets/{fence}", why, document, account=PREPARE)
 
@@ -130,14 +148,20 @@ def secrets() -> Iterator[Escape]:
     yield wrong("type", "opaque", but(SECRET, "type", to="Opaque"))
     yield wrong("type", "no type", but(SECRET, "type", to=GONE))
     token = but(SECRET, "type", to="kubernetes.io/service-account-token")
-    yield wrong("type", "a token", but(token, "metadata", "annotations", to={"kubernetes.io/service-account.name": "sectum-sign"}))
+    yield wrong(
+        "type",
+        "a token",
+        but(token, "metadata", "annotations", to={"kubernetes.io/service-account.name": "sectum-sign"}),
+    )
     yield wrong("immutable", "not so", but(SECRET, "immutable", to=False))
     yield wrong("immutable", "not said", but(SECRET, "immutable", to=GONE))
     references: dict[str, list[Document]] = {
-        "nobody": [], "a scenario": [owner() | {"kind": "IsolationScenario"}],
-        "not as controller": [owner() | {"controller": False}], "a Pod": [owner() | {"apiVersion": "v1", "kind": "Pod"}],
+        "nobody": [],
+        "a scenario": [owner() | {"kind": "IsolationScenario"}],
+        "not as controller": [owner() | {"controller": False}],
+        "a Pod": [owner() | {"apiVersion": "v1", "kind": "Pod"}],
         "two": [owner(), owner(uid=OTHER_UID) | {"controller": False}],
-    }  # fmt: skip
+    }
     for why, value in references.items():
         yield wrong("owner", why, but(SECRET, "metadata", "ownerReferences", to=value))
     for name in ("sectum-signer-main", f"sectum-manifest-{OTHER_UID}", "sectum-surface-api-tokens"):

@@ -57,9 +57,13 @@ def job(stage: str, *, surface: str = "api", run: str = RUN, uid: str = UID) -> 
 
 
 def _pod(stage: str, surface: str, run: str, uid: str) -> Document:
-    named = _SECRETS.get(stage, [f"sectum-surface-{surface}-tokens", "sectum-kms-decrypt-main", "sectum-store-records-main"])
+    named = _SECRETS.get(
+        stage, [f"sectum-surface-{surface}-tokens", "sectum-kms-decrypt-main", "sectum-store-records-main"]
+    )
     secrets = {f"secret-{number}": name for number, name in enumerate(named)}
-    mounts = [{"name": name, "mountPath": f"/var/run/sectum/secrets/{of}", "readOnly": True} for name, of in secrets.items()]
+    mounts = [
+        {"name": name, "mountPath": f"/var/run/sectum/secrets/{of}", "readOnly": True} for name, of in secrets.items()
+    ]
     volumes = [{"name": name, "secret": {"secretName": of, "defaultMode": 0o440}} for name, of in secrets.items()]
     if stage != "prepare":
         mounts.append({"name": "manifest", "mountPath": "/var/run/sectum/manifest", "readOnly": True})
@@ -153,5 +157,9 @@ def scenario() -> Document:
 
 def run() -> Document:
     """A run of it."""
-    return {"apiVersion": "sectum.ai/v1alpha1", "kind": "VerificationRun", "metadata": {"name": "one", "namespace": RUNS},
-            "spec": {"scenarioRef": {"name": "quickstart"}}}  # fmt: skip
+    return {
+        "apiVersion": "sectum.ai/v1alpha1",
+        "kind": "VerificationRun",
+        "metadata": {"name": "one", "namespace": RUNS},
+        "spec": {"scenarioRef": {"name": "quickstart"}},
+    }

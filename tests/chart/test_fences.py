@@ -1,6 +1,8 @@
-"""A compromised operator or prepare gets nothing past the fences of a real API server; each of them is shown to be needed."""
+"""A compromised operator or prepare gets nothing past the fences of a real API server, and each of them is needed."""
 
 import copy
+import os
+import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -23,9 +25,11 @@ from tests.chart.cluster import (
 from tests.chart.escapes import GONE, Escape, but
 from tests.chart.job_escapes import BOX, JOB_ESCAPES, POD
 from tests.chart.other_escapes import OTHER_ESCAPES, to_cidr
+from tests.operator.control_plane import assets
 
 pytestmark = pytest.mark.timeout(180)
 ESCAPES = [*JOB_ESCAPES, *OTHER_ESCAPES]
+BINDINGS = POLICIES.removesuffix("ies") + "ybindings"
 MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
@@ -34,8 +38,14 @@ def stored(cluster: Cluster) -> Iterator[Cluster]:
     """With an object of each kind that an escape changes or deletes."""
     somebody_s = samples.job("probe")
     somebody_s["metadata"] |= {"name": "somebody-s", "ownerReferences": []}
-    made = [samples.job("probe"), samples.network_policy(), samples.manifest_secret(), samples.scenario(), samples.run(),
-            somebody_s]  # fmt: skip
+    made = [
+        samples.job("probe"),
+        samples.network_policy(),
+        samples.manifest_secret(),
+        samples.scenario(),
+        samples.run(),
+        somebody_s,
+    ]
     for document in made:
         answer = cluster.create(document, dry=False)
         assert answer.status_code == httpx.codes.CREATED, answer.text
@@ -90,7 +100,7 @@ def test_every_validation_stops_something_that_no_other_stops(stored: Cluster) -
             fence = validation["message"].partition(":")[0]
             assert by_fence[fence], f"no escape is aimed at {fence}"
             mutants[fence], made = mutant(policy, number)
-            for path, document in zip((POLICIES, f"{POLICIES.removesuffix('ies')}ybindings"), made, strict=True):
+            for path, document in zip((POLICIES, BINDINGS), made, strict=True):
                 answer = stored.client.post(path, json=document)
                 assert answer.status_code == httpx.codes.CREATED, answer.text
     for fence, account in mutants.items():
@@ -102,6 +112,9 @@ def test_every_validation_stops_something_that_no_other_stops(stored: Cluster) -
         for fence, account in mutants.items()
         if not any(let_through(attempt(stored, escape, account)) for escape in by_fence[fence])
     ]
+    for account in mutants.values():
+        for path in (POLICIES, BINDINGS):
+            stored.client.delete(f"{path}/{account}").raise_for_status()
     assert idle == []
     assert len(mutants) >= 50
 
@@ -120,9 +133,12 @@ def good() -> dict[str, tuple[dict[str, Any], str]]:
     for name, value in template.items():
         jobs[f"a Job with {name}"] = (but(samples.job("probe"), *POD, name, to=value), OPERATOR)
     jobs["a Job without resources"] = (but(samples.job("probe"), *BOX, "resources", to={}), OPERATOR)
-    policies = {f"the policy of {stage}": samples.network_policy(stage=stage) for stage in ("prepare", "open", "assemble")}
+    policies = {
+        f"the policy of {stage}": samples.network_policy(stage=stage) for stage in ("prepare", "open", "assemble")
+    }
     policies |= {"the policy of a surface": samples.network_policy()}
     policies |= {f"a policy to {cidr}": to_cidr(cidr) for cidr in ("10.20.0.0/16", "10.20.0.1/32", "fd00:20::1/128")}
+    policies |= {"a policy to the agent": to_cidr("169.254.170.23/32", port=80)}
     policies |= {"a policy to nothing": but(samples.network_policy(), "spec", "egress", to=GONE)}
     secrets = {"a manifest": samples.manifest_secret(), "a large one": samples.manifest_secret(size=900 * 1024 - 3)}
     return jobs | {why: (each, OPERATOR) for why, each in policies.items()} | {
@@ -149,3 +165,24 @@ def test_the_operator_deletes_what_a_run_owns_and_changes_finalizers_and_statuse
 def test_others_are_not_fenced(stored: Cluster) -> None:
     for escape in (JOB_ESCAPES[0], *(each for each in ESCAPES if each.why in ("one with a good Job", "default-deny"))):
         assert let_through(attempt(stored, escape, "somebody-else"))
+
+
+def test_the_server_finds_no_type_error_in_a_fence(cluster: Cluster) -> None:
+    """Only the controller manager looks; a field that Kubernetes does not have would make a fence refuse everything."""
+    binary = assets() / "kube-controller-manager"
+    if not os.access(binary, os.X_OK):
+        pytest.skip(f"NOT TESTED: no kube-controller-manager in {binary.parent}, so the fences' types were not checked")
+    only = "--controllers=validatingadmissionpolicy-status-controller"
+    command = [str(binary), f"--kubeconfig={cluster.kubeconfig}", only, "--leader-elect=false", "--secure-port=0"]
+
+    def checked() -> list[dict[str, Any]]:
+        found = [each.get("status", {}) for each in cluster.client.get(POLICIES).json()["items"]]
+        return [each["typeChecking"] for each in found if "typeChecking" in each]
+
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: len(checked()) == len(cluster.client.get(POLICIES).json()["items"]), "types are checked")
+    finally:
+        process.terminate()
+        process.wait(10)
+    assert [each for each in checked() if each] == []

@@ -11,7 +11,7 @@ from tests.chart.helm import CHART, NAMESPACE, RELEASE, VALUES, helm
 from tests.operator.control_plane import running
 
 WIDE = '[{"cidr":"10.20.0.0/16"},{"cidr":"fd00:20::/32"},{"cidr":"168.0.0.0/7"},{"cidr":"126.0.0.0/7"},' \
-       '{"cidr":"fe00::/8"},{"cidr":"192.168.0.0/16"},{"namespace":"demo"}]'  # fmt: skip
+       '{"cidr":"fe00::/8"},{"cidr":"192.168.0.0/16"},{"cidr":"10.30.0.0/16"},{"namespace":"demo"}]'  # fmt: skip
 """An outer bound by an admin who was not careful: loopback, link-local and metadata addresses lie within it."""
 
 

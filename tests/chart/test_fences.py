@@ -9,6 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sectum.scenario import parse
+from sectum_operator.jobs import Images, job, policies
+from sectum_operator.stages import ON_SURFACES, RunId, Stage, Work
 
 from tests.chart import samples
 from tests.chart.cluster import (
@@ -17,14 +20,17 @@ from tests.chart.cluster import (
     POLICIES,
     PREPARE,
     Cluster,
+    by_right,
     collection,
     path_of,
     wait_until,
     with_all_rights,
 )
 from tests.chart.escapes import GONE, Escape, but
+from tests.chart.helm import RUNS
 from tests.chart.job_escapes import BOX, JOB_ESCAPES, POD
 from tests.chart.other_escapes import OTHER_ESCAPES, to_cidr
+from tests.operator import cluster as cluster_samples
 from tests.operator.control_plane import assets
 
 pytestmark = pytest.mark.timeout(180)
@@ -150,6 +156,24 @@ def good() -> dict[str, tuple[dict[str, Any], str]]:
 def test_what_they_are_there_to_make_is_taken(cluster: Cluster, document: dict[str, Any], account: str) -> None:
     answer = cluster.create(document, account)
     assert let_through(answer), answer.json()["message"]
+
+
+def built() -> dict[str, dict[str, Any]]:
+    """What the operator's own code makes for a run."""
+    document = cluster_samples.scenario()
+    scenario = parse({**document, "metadata": {"name": document["metadata"]["name"]}})
+    run = RunId(RUNS, samples.RUN, samples.UID)
+    images = Images(operator=samples.OPERATOR_IMAGE, probes=samples.PROBES_IMAGE)
+    works = [Work(stage, "api" if stage in ON_SURFACES else "", 2) for stage in Stage]
+    made = {str(work): job(run, scenario, work, images=images, generation=3) for work in works}
+    return made | {each["metadata"]["name"]: each for each in policies(run, scenario, ["api", "search"])}
+
+
+@pytest.mark.parametrize("document", built().values(), ids=built())
+def test_what_the_operator_builds_is_taken_by_its_own_rights(cluster: Cluster, document: dict[str, Any]) -> None:
+    path = collection(document["kind"], document["metadata"]["namespace"])
+    answer = cluster.client.post(path, params=DRY, json=document, headers=by_right(OPERATOR))
+    assert answer.status_code == httpx.codes.CREATED, answer.json()["message"]
 
 
 def test_the_operator_deletes_what_a_run_owns_and_changes_finalizers_and_statuses(stored: Cluster) -> None:

@@ -131,6 +131,8 @@ def others() -> Iterator[Escape]:
     yield Escape("deletes/own", "default-deny", default_deny(), "delete")
     stranger = {"kind": "Job", "metadata": {"name": "somebody-s", "namespace": RUNS}}
     yield Escape("deletes/own", "somebody's Job", stranger, "delete")
+    scheduled = {"kind": "Job", "metadata": {"name": "scheduled", "namespace": RUNS}}
+    yield Escape("deletes/own", "somebody's CronJob's Job", scheduled, "delete")
     yield Escape("kinds/spec", "fewer trials", scenario(), "patch", {"spec": {"trials": {"markersPerUser": 4}}})
     yield Escape("kinds/spec", "cancelled", run(), "patch", {"spec": {"cancel": True}})
     yield Escape("kinds/owner", "owned", scenario(), "patch", {"metadata": {"ownerReferences": [owner()]}})

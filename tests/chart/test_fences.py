@@ -42,16 +42,12 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 @pytest.fixture(scope="module")
 def stored(cluster: Cluster) -> Iterator[Cluster]:
     """With an object of each kind that an escape changes or deletes."""
-    somebody_s = samples.job("probe")
-    somebody_s["metadata"] |= {"name": "somebody-s", "ownerReferences": []}
-    made = [
-        samples.job("probe"),
-        samples.network_policy(),
-        samples.manifest_secret(),
-        samples.scenario(),
-        samples.run(),
-        somebody_s,
-    ]
+    theirs = [samples.job("probe"), samples.job("probe")]
+    theirs[0]["metadata"] |= {"name": "somebody-s", "ownerReferences": []}
+    by_schedule = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "any", "uid": samples.UID, "controller": True}
+    theirs[1]["metadata"] |= {"name": "scheduled", "ownerReferences": [by_schedule]}
+    ours = [samples.job("probe"), samples.network_policy(), samples.manifest_secret(), samples.scenario()]
+    made = [*ours, samples.run(), *theirs]
     for document in made:
         answer = cluster.create(document, dry=False)
         assert answer.status_code == httpx.codes.CREATED, answer.text

@@ -51,9 +51,10 @@ def test_from_nothing_to_nothing_and_back(empty: Cluster) -> None:
 
     notes = install(empty, "--create-namespace", *LOOK_UP)
     assert f"kubectl -n {NAMESPACE} rollout status deployment/sectum-operator" in notes
-    peers = [each["to"][0]["ipBlock"]["cidr"] for each in client.get(POLICY).json()["spec"]["egress"]]
+    rules = client.get(POLICY).json()["spec"]["egress"]
+    peers = [(each["to"][0]["ipBlock"]["cidr"], each["ports"][0]["port"]) for each in rules]
     service = client.get("/api/v1/namespaces/default/services/kubernetes").json()["spec"]["clusterIP"]
-    assert peers == ["10.20.0.1/32", f"{service}/32"]
+    assert peers == [("10.20.0.1/32", 6443), (f"{service}/32", 443)]
     wait_until(lambda: client.get(collection("VerificationRun")).is_success, "the kinds are served")
     assert empty.create(samples.run(), dry=False).is_success
     install(empty, "--set", f"images.probes.digest=sha256:{'9' * 64}", verb="upgrade")

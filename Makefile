@@ -4,13 +4,13 @@
 #   UV_PYTHON=…  picks another interpreter, UV_PYTHON_DOWNLOADS=automatic lets uv fetch one
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo demo demo-llm demo-cluster demo-cluster-down images test lint format crds bench clean
+.PHONY: help setup setup-demo demo demo-llm demo-cluster demo-cluster-down images test lint format crds bench clean test-control-plane
 
 RUN := scripts/uv run --no-sync
 PYTEST := pytest
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 28
 
 setup: ## install what uv.lock names into .venv (the other targets do this themselves)
 	@scripts/setup
@@ -30,6 +30,11 @@ demo-llm: setup-demo ## the same with a language model behind a streaming chat e
 test: setup ## run the tests
 	@echo "→ $(PYTEST) $(ARGS)"
 	@$(RUN) $(PYTEST) $(ARGS)
+
+test-control-plane: setup ## the operator's tests on a real API server; builds one from Go modules (once) if none is named
+	@$(RUN) python -m tests.operator.binaries
+	@echo "→ $(PYTEST) tests/operator $(ARGS)"
+	@$(RUN) $(PYTEST) tests/operator $(ARGS)
 
 lint: setup ## check style, types, import order and spelling; shows every failure before it fails
 	@failed=; \

@@ -55,7 +55,7 @@ def assets(*needed: str, environment: Mapping[str, str] = os.environ) -> Path:
     found = f"KUBEBUILDER_ASSETS={folder} lacks one of {', '.join(needed)}" if folder else "KUBEBUILDER_ASSETS is unset"
     pytest.skip(
         f"NOT TESTED against a real API server: {found}. Where Go is installed, `make test-control-plane` with it "
-        "unset builds what is needed, once. Or name any folder with these binaries in it, as `setup-envtest use -p path` "
+        "unset builds what is needed, once. Or name any folder with these binaries in it; `setup-envtest use -p path` "
         "prints one (https://book.kubebuilder.io/reference/envtest, which lacks kube-controller-manager)"
     )
 

@@ -1,4 +1,4 @@
-"""Arguments -> an exit status: the command line `sectum`, which needs the extra `cli`."""
+"""Arguments -> an exit status: the command line `sectum`, which needs the extra `cli`; `kubectl sectum` is the same."""
 
 from __future__ import annotations
 
@@ -16,3 +16,11 @@ def main() -> None:
     from sectum.cli.app import app
 
     app()
+
+
+def complete() -> None:
+    """Entry point of `kubectl_complete-sectum`, which kubectl's shell completion calls."""
+    if all(find_spec(name) for name in EXTRA):
+        from sectum.cli.cluster_complete import answer
+
+        sys.stdout.write("".join(f"{line}\n" for line in answer(sys.argv[1:])))

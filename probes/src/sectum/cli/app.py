@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from sectum.cli.cluster import PLUGIN, options
 from sectum.cli.faults import explain
 from sectum.cli.settings import NARROWEST, Settings, common
 from sectum.errors import UsageError
@@ -52,6 +53,16 @@ VERBS = {
 }
 """In the order in which one needs them."""
 
+IN_CLUSTER = {
+    "run": Place("cluster_run", "run", "Verify a scenario in the cluster; --wait follows it to its verdict."),
+    "follow": Place("cluster_run", "follow_run", "Follow a run to its verdict."),
+    "status": Place("cluster_packs", "status", "List the scenarios with the verdict of their last run."),
+    "packs": Place("cluster_packs", "packs", "List the evidence packs, newest first."),
+    "fetch": Place("cluster_fetch", "fetch", "Download a pack and say how to verify it."),
+    **{name: VERBS[name] for name in ("verify", "plan", "surfaces", "attacks", "schema", "version")},
+}
+"""The verbs of `kubectl sectum`: those that ask the cluster, then what one wants beside it."""
+
 
 class Sectum(click.Group):
     """Turns every ending into one of the documented exit statuses."""
@@ -73,23 +84,32 @@ class Sectum(click.Group):
             status = explain(error, settings)
         sys.exit(status if isinstance(status, int) else 0)
 
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The common options; as a plug-in of kubectl those of the cluster, too."""
+        cluster = _cluster_options.params if ctx.info_name == PLUGIN else []
+        return [*cluster, *super().get_params(ctx)]
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs' names."""
-        return list(VERBS)
+        return list(_verbs(ctx))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The verb that is meant; for one that is not there, the nearest is named."""
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
-            close = get_close_matches(args[0], VERBS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"verbs: {', '.join(VERBS)}"
-            raise UsageError(f"no verb is named {args[0]!r}; {hint}")
+        verbs = _verbs(ctx)
+        if args and args[0] not in verbs and not args[0].startswith("-"):
+            raise UsageError(f"no verb is named {args[0]!r}; {_instead(args[0], verbs)}")
+        if verbs is VERBS and args[:1] == ["run"] and args[1:] and not args[1].startswith("-"):
+            name = args[1] if args[1].isprintable() else "SCENARIO"
+            raise UsageError(
+                f"`sectum run` takes a file, -f FILE, and runs it from here; in a cluster: {PLUGIN} run {name}"
+            )
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The verb of that name, imported now."""
-        place = VERBS.get(cmd_name)
+        place = _verbs(ctx).get(cmd_name)
         if place is None:
             return None
         found: click.Command = getattr(import_module(f"sectum.cli.{place.module}"), place.attribute)
@@ -98,12 +118,32 @@ class Sectum(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of verbs, without importing any."""
         with formatter.section("Verbs"):
-            formatter.write_dl([(name, place.summary) for name, place in VERBS.items()])
+            formatter.write_dl([(name, place.summary) for name, place in _verbs(ctx).items()])
+
+
+def _verbs(ctx: click.Context) -> dict[str, Place]:
+    """What there is to do depends on the name that the program is called by."""
+    return IN_CLUSTER if ctx.find_root().info_name == PLUGIN else VERBS
+
+
+def _instead(verb: str, verbs: dict[str, Place]) -> str:
+    """The nearest verb, or that the other program has it."""
+    other, program = (VERBS, "sectum") if verbs is IN_CLUSTER else (IN_CLUSTER, PLUGIN)
+    if verb in other:
+        return f"it is one of the other program: {program} {verb}"
+    close = get_close_matches(verb, verbs, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"verbs: {', '.join(verbs)}"
 
 
 def _program() -> str:
     name = os.path.basename(sys.argv[0])
-    return "kubectl sectum" if name.startswith("kubectl-sectum") else "sectum"
+    return PLUGIN if name.startswith("kubectl-sectum") else "sectum"
+
+
+@click.command()
+@options(everywhere=True)
+def _cluster_options() -> None:
+    """Holds the options of a cluster, for the group to take."""
 
 
 @click.group(

@@ -1,0 +1,127 @@
+"""The URI of a stored pack -> a reader of it and of what lies beside it, with the user's own credentials."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import S3Store
+
+from sectum.container import MAX_BYTES, MAX_MEMBERS
+from sectum.errors import SectumError, UsageError
+
+MOST = MAX_BYTES + MAX_MEMBERS * 512
+"""Bytes of the largest pack's zip."""
+_FOLDER = "packs"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `aws configure export-credentials --format env`"
+
+
+class CannotFetch(SectumError):
+    """The store does not give it; never in the store's words."""
+
+
+class NotStored(CannotFetch):
+    """There is no such object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stored object: `root` and `name` together are its key in the bucket, or its path."""
+
+    bucket: str | None
+    """None: a file."""
+    root: str
+    name: str
+
+
+def place_of(uri: str) -> Place:
+    """Where the pack is; raises CannotFetch for what this version cannot reach."""
+    parts = urlsplit(uri)
+    path = unquote(parts.path)
+    if parts.query or parts.fragment or not path.strip("/") or ".." in path.split("/") or not path.isprintable():
+        raise CannotFetch("the pack's URI is not of a shape that this version knows; `-o json` of packs shows it")
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Place(None, *_divided(path))
+    if parts.scheme == "s3" and _BUCKET.fullmatch(parts.netloc):
+        return Place(parts.netloc, *_divided(path.lstrip("/")))
+    raise CannotFetch("the pack is not at an s3:// or file:// URI; `kubectl sectum packs -o json` shows where")
+
+
+def _divided(path: str) -> tuple[str, str]:
+    """The store's root and the name in it, which begins with `packs/` where the operator wrote it."""
+    root, found, name = path.rpartition(f"{_FOLDER}/")
+    if found and (not root or root.endswith("/")):
+        return root, f"{_FOLDER}/{name}"
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}", name
+
+
+Read = Callable[[str], bytes]
+"""A name below the place's root -> its bytes; raises NotStored, CannotFetch."""
+
+
+def reader(place: Place, *, endpoint: str | None) -> Read:
+    """Reads what lies under the place's root; raises UsageError for an endpoint that is none."""
+    if place.bucket is None:
+        return lambda name: _file(Path(place.root + name))
+    if endpoint is not None and not re.fullmatch(r"https?://[^\s/?#@]+/?", endpoint):
+        raise UsageError("--endpoint is a URL of a scheme and a host, as https://s3.example.com:9000")
+    store = _s3(place.bucket, endpoint)
+    return lambda name: _object(store, place.root + name)
+
+
+def _file(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise NotStored(f"{path}: no such file; is it on this machine?")
+        with path.open("rb") as stream:
+            return bytes(_bounded(stream.read(MOST + 1)))
+    except OSError as error:
+        raise CannotFetch(f"{path}: cannot be read ({type(error).__name__})") from None
+
+
+def _bounded(data: bytes | bytearray) -> bytes | bytearray:
+    if len(data) > MOST:
+        raise CannotFetch("it is larger than a pack may be")
+    return data
+
+
+def _s3(bucket: str, endpoint: str | None) -> S3Store:
+    """Region and credentials come out of the user's environment, as any tool of AWS takes them."""
+    try:
+        return S3Store(
+            bucket,
+            config={"endpoint": endpoint.rstrip("/")} if endpoint else {},
+            client_options={"allow_http": bool(endpoint and endpoint.startswith("http://")), "connect_timeout": "10s"},
+            retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=30)},
+        )
+    except (BaseError, ValueError) as error:
+        raise CannotFetch(f"the AWS settings of the environment do not fit ({type(error).__name__})") from None
+
+
+def _object(store: S3Store, key: str) -> bytes:
+    try:
+        found = obstore.get(store, key)
+        if found.meta["size"] > MOST:
+            raise CannotFetch("it is larger than a pack may be")
+        data = bytearray()
+        for chunk in found.stream():
+            data += chunk
+            _bounded(data)
+        return bytes(data)
+    except FileNotFoundError:
+        raise NotStored(f"{key} is not in the bucket") from None
+    except (PermissionDeniedError, UnauthenticatedError):
+        raise CannotFetch(f"the bucket does not let you read {key}; set {_CREDENTIALS}") from None
+    except (BaseError, OSError, ValueError) as error:
+        raise CannotFetch(
+            f"{key} cannot be read ({type(error).__name__}); "
+            f"check --endpoint, AWS_REGION, the network, and {_CREDENTIALS}"
+        ) from None

@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 
 import click
 
-from sectum.cli.cluster_faults import ClusterFault, NotAllowed, NotThere, Question, fault
+from sectum.cli.cluster_faults import GROUP, ClusterFault, NotAllowed, NotThere, Question, fault
 from sectum.errors import UsageError
 
 PLUGIN = "kubectl sectum"
 """What the program is called when it runs as a plug-in."""
 SCENARIOS, RUNS, PACKS = "isolationscenarios", "verificationruns", "evidencepacks"
+_WORDS = {SCENARIOS: "scenario", RUNS: "run", PACKS: "pack"}
 LATEST = "@latest"
 SECONDS = 120
 """For one call of kubectl: its plug-ins may ask somebody to log in."""
@@ -41,8 +42,9 @@ class Kubectl:
     def get(self, plural: str, name: str | None = None, *, fields: str | None = None) -> Any:
         """One object, or the list of all (that match the field selector); raises what `fault` makes."""
         words = ["--request-timeout=30s", *([f"--field-selector={fields}"] if fields else [])]
-        everywhere = ["--all-namespaces"] if self.all_namespaces and name is None else []
-        return self._ask(Question("get", plural, name, self.namespace), [*words, *everywhere])
+        everywhere = self.all_namespaces and name is None
+        question = Question("get", plural, name, self.namespace, everywhere)
+        return self._ask(question, [*words, *(["--all-namespaces"] if everywhere else [])])
 
     def create(self, plural: str, document: Mapping[str, Any], *, dry_run: bool = False) -> Any:
         """The object as the API server stored it, or would; raises what `fault` makes."""
@@ -115,8 +117,8 @@ def nearest(kubectl: Kubectl, plural: str, name: str) -> NotThere:
     elif names:
         hint = f"there are: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}"
     else:
-        hint = "there is none at all; give its namespace with -n"
-    return NotThere(f"no {plural.removesuffix('s')} is named {name!r}{where}; {hint}")
+        hint = f"there is none there. Look into other namespaces: kubectl get {plural}.{GROUP} -A"
+    return NotThere(f"no {_WORDS[plural]} is named {name!r}{where}; {hint}")
 
 
 def options(*, everywhere: bool) -> Callable[[Function], Function]:

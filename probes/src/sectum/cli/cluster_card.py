@@ -13,12 +13,13 @@ from sectum.cli import show
 from sectum.cli.cluster import Kubectl
 from sectum.cli.cluster_ending import Ending
 from sectum.cli.cluster_objects import Run, SurfaceResult
-from sectum.cli.sentences import WHY
+from sectum.cli.sentences import WHY, Sentence
 from sectum.finding import Outcome
 from sectum.reasons import Reason
 
 SIGNER = "SIGNER.pem.pub"
 WHOSE = "the signer's public key, from whoever vouches for it; not from the cluster"
+_OF_THE_CLUSTER = Sentence("a Job of it did not do its work", "look at the run's Events: kubectl describe it")
 _LONGEST = 500
 """Characters shown of a condition's message; `kubectl describe` has all."""
 
@@ -120,31 +121,31 @@ def _cause(console: Console, end: Ending) -> None:
 
 
 def _surfaces(run: Run) -> Any:
-    numbers = ["trials", "leaking", "passed", "inconclusive"]
+    numbers = ["trials", "leaking", "inconclusive"]
     return show.table(["surface", "verdict", *numbers, "reason"], map(_row, run.status.surfaces), right=numbers)
 
 
 def _row(surface: SurfaceResult) -> list[show.Cell]:
     counts = surface.counts
     verdict = show.outcome(str(surface.verdict)) if surface.verdict else Text("–", style="dim")
-    numbers: list[show.Cell] = [counts.planned, counts.leak, counts.passed, counts.inconclusive]
+    numbers: list[show.Cell] = [counts.planned, counts.leak, counts.inconclusive]
     return [surface.name, verdict, *numbers, surface.reason or ""]
 
 
 def _reasons(console: Console, run: Run) -> None:
     """What each reason means and what to do, once, with the surfaces that have it."""
-    surfaces: dict[Reason, list[str]] = {}
+    surfaces: dict[str, list[str]] = {}
     for surface in run.status.surfaces:
-        if surface.reason in set(Reason):
-            surfaces.setdefault(Reason(surface.reason), []).append(surface.name)
+        if surface.reason:
+            surfaces.setdefault(surface.reason, []).append(surface.name)
     if not surfaces:
         return
     show.heading(console, "Why inconclusive")
     for reason, names in surfaces.items():
-        show.indented(console, Text.assemble((", ".join(names), "bold"), f": {reason}"))
-        why = WHY[reason]
+        show.indented(console, Text.assemble((", ".join(names), "bold"), show.plain(f": {reason}")))
+        why = WHY[Reason(reason)] if reason in set(Reason) else _OF_THE_CLUSTER
         field = f"spec.surfaces[].{why.field.replace('{adapter}', '*')}" if why.field else ""
-        show.advice(console, why.what, fix=why.fix, field=field)
+        show.advice(console, why.what, fix=why.fix.replace("run `sectum sweep-orphans`, ", ""), field=field)
 
 
 def _left(console: Console, run: Run) -> None:

@@ -47,6 +47,7 @@ class Question:
     plural: str
     name: str | None
     namespace: str | None
+    everywhere: bool = False
 
     @property
     def kind(self) -> str:
@@ -61,7 +62,7 @@ class Question:
     @property
     def there(self) -> str:
         """As an option of kubectl, for commands to copy."""
-        return f" -n {self.namespace}" if self.namespace else ""
+        return f" -n {self.namespace}" if self.namespace and not self.everywhere else ""
 
 
 def fault(question: Question, stderr: str) -> SectumError:
@@ -76,7 +77,7 @@ def fault(question: Question, stderr: str) -> SectumError:
 def own_line(stderr: str) -> str:
     """The last line that is no log, without what a terminal would obey, no longer than a few lines."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not _KLOG.match(line)]
-    line = printable(lines[-1] if lines else "it said nothing")
+    line = printable(lines[-1].removeprefix("error: ") if lines else "it said nothing")
     # A semicolon would divide it into what is wrong and what to do.
     return (line[:_LONGEST] + "…" if len(line) > _LONGEST else line).replace("; ", ", ")
 
@@ -97,9 +98,10 @@ def _forbidden(question: Question, said: str) -> SectumError:
     if "cannot" not in said:  # a quota, an admission webhook, a namespace that is ending
         return NotTaken(f"the cluster refuses it: {said}")
     where = f" in namespace {question.namespace!r}" if question.namespace else ""
-    role = f"kubectl create role sectum-user --verb={question.right} --resource={question.kind}{question.there}"
+    where, kind = (" in all namespaces", "clusterrole") if question.everywhere else (where, "role")
+    role = f"kubectl create {kind} sectum-user --verb={question.right} --resource={question.kind}{question.there}"
     return NotAllowed(
-        f"you may not {question.right} {question.kind}{where}; an admin gives that right: {role} (and a rolebinding)"
+        f"you may not {question.right} {question.kind}{where}; an admin gives that right: {role} (and a {kind}binding)"
     )
 
 
@@ -115,12 +117,16 @@ def _taken(question: Question, _: str) -> SectumError:
     return NameTaken(f"there is a {question.kind} {question.name!r} already")
 
 
+def _no_cluster(_: Question, __: str) -> SectumError:
+    return NotAllowed("kubectl knows of no cluster; set KUBECONFIG, or give --kubeconfig")  # 8080 is where it guesses
+
+
 def _unreached(_: Question, said: str) -> SectumError:
     return ClusterFault(f"no answer from the cluster: {said}; try `kubectl version`, or another --context")
 
 
 def _configuration(_: Question, said: str) -> SectumError:
-    return NotAllowed(f"kubectl's configuration: {said}; `kubectl config get-contexts` lists what there is")
+    return NotAllowed(f"kubectl: {said}; `kubectl config get-contexts` lists what there is")
 
 
 _RULES = (
@@ -131,6 +137,7 @@ _RULES = (
     (r"\(AlreadyExists\)", _taken),
     (r"Unauthorized|must be logged in|provide credentials", _login),
     (r"\(Invalid\)|\(BadRequest\)| is invalid: ", _invalid),
+    (r"localhost:8080 was refused", _no_cluster),
     (r"^The connection to the server|^Unable to connect|timed out|timeout|\(ServiceUnavailable\)|EOF", _unreached),
     (
         r"context .*does not exist|no context exists|kubeconfig|\bstat .*no such file|error loading config",

@@ -16,11 +16,11 @@ from sectum.cli.cluster import LATEST, PACKS, SCENARIOS, Kubectl, kubectl_of, ne
 from sectum.cli.cluster_faults import NotThere
 from sectum.cli.cluster_names import names_of
 from sectum.cli.cluster_objects import Pack, named, newest, viewed
-from sectum.cli.cluster_place import NotStored, Read, place_of, reader
+from sectum.cli.cluster_place import Read, place_of, reader
 from sectum.cli.loading import OUTPUT
 from sectum.cli.settings import Settings, Subcommand
 from sectum.codec import sha256
-from sectum.errors import NotVerified, UsageError
+from sectum.errors import NotStored, NotVerified, UsageError
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,15 +28,21 @@ AFTER_TIMEOUT = 3600.0
 """For a run to clean up and write its pack when its time for probing is over."""
 
 _WORDS = {"Cleaning": "cleaning up", "Assembling": "writing the pack"}
+_LAST = ("Complete", "Failed")
+"""What the end says better."""
 Read = Callable[[], Run]
 
 
 class RunGone(SectumError):
-    """The run ended in no way that has an exit status: deleted, forgotten, or nobody acts on it."""
+    """The run was deleted."""
+
+
+class Endless(SectumError):
+    """Nobody acts on the run, or not to its end."""
 
 
 def follow(read: Read, told: Told, *, uid: str, now: Callable[[], float], sleep: Callable[[float], None]) -> Run:
-    """Look at the run of that UID until it has ended; raises RunGone, NotAllowed, ClusterFault after LOST seconds."""
+    """Look at the run of that UID until it has ended; raises RunGone, Endless, NotAllowed, ClusterFault."""
     began = answered = now()
     while True:
         try:
@@ -61,13 +67,13 @@ def follow(read: Read, told: Told, *, uid: str, now: Callable[[], float], sleep:
 
 
 def _patience(run: Run, told: Told, *, waited: float) -> None:
-    """Say it when nobody acts on the run, and wait no longer than a run may take; raises RunGone."""
+    """Say it when nobody acts on the run, and wait no longer than a run may take; raises Endless."""
     if waited >= _seconds(run.spec.timeout) + AFTER_TIMEOUT:
-        raise RunGone("the run has not ended an hour after its time was over; `kubectl describe vrun` it")
+        raise Endless("the run has not ended an hour after its time was over; `kubectl describe vrun` it")
     if run.status.observed_generation is not None or run.status.conditions:
         return
     if waited >= UNSEEN_END:
-        raise RunGone(
+        raise Endless(
             f"nobody has taken the run up for {UNSEEN_END / 60:.0f} minutes; does the operator run, and does it watch "
             "this namespace? `kubectl get deployments -A -l app.kubernetes.io/name=sectum`"
         )
@@ -110,7 +116,8 @@ class Told:
         if self._table:
             for step in steps(run, self._surfaces):
                 self._table(step)
-            self._table.notice("")
+            over = bool(run.status.surfaces) and all(surface.verdict for surface in run.status.surfaces)
+            self._table.notice(doing(run) if over else "")
         else:
             self._tell(list(changes(self._before, run)), run)
         self._before = run
@@ -153,7 +160,7 @@ def steps(run: Run, surfaces: Sequence[str]) -> Iterator[Progress]:
 
 def changes(before: Run | None, after: Run) -> Iterator[str]:
     """Plain lines about what one look shows that the one before did not."""
-    if before is None or before.status.phase != after.status.phase:
+    if (before is None or before.status.phase != after.status.phase) and after.status.phase not in _LAST:
         yield doing(after)
     known = {surface.name: surface for surface in before.status.surfaces} if before else {}
     for surface in after.status.surfaces:

@@ -20,9 +20,11 @@ from sectum.cli.settings import Settings, Subcommand
 from sectum.errors import UsageError
 from sectum.finding import Outcome
 
+_ANY_WIDTH = 10_000
+
 
 @click.command(cls=Subcommand)
-@click.argument("scenario", required=False, shell_complete=names_of(SCENARIOS))
+@click.argument("scenario", required=False, metavar="[SCENARIO]", shell_complete=names_of(SCENARIOS))
 @OUTPUT
 @options(everywhere=True)
 @click.pass_context
@@ -39,7 +41,7 @@ def packs(ctx: click.Context, *, scenario: str | None, output: str) -> int:
         settings=ctx.ensure_object(Settings),
         document={"packs": [_pack(each) for each in listed]},
         names=[_name(each, "evidencepack", kubectl) for each in listed],
-        draw=lambda console, _: _draw_packs(console, listed, kubectl=kubectl, scenario=scenario),
+        draw=lambda console, wide: _draw_packs(console, listed, kubectl=kubectl, scenario=scenario, wide=wide),
     )
     return 0
 
@@ -70,34 +72,38 @@ def _verdict(verdict: Outcome | None) -> str | None:
     return str(verdict) if verdict else None
 
 
-def _draw_packs(console: Console, listed: list[Pack], *, kubectl: Kubectl, scenario: str | None) -> None:
+def _draw_packs(console: Console, listed: list[Pack], *, kubectl: Kubectl, scenario: str | None, wide: bool) -> None:
     if not listed:
         of = f" of {scenario}" if scenario else ""
         console.print(show.plain(f"no evidence pack{of} {_where(kubectl)}"))
         return
+    listing = _listing(listed, kubectl=kubectl, uri=True)
+    if wide or not console.file.isatty() or _needed(console, listing) <= console.width:
+        _unfolded(console, listing)
+        return
+    console.print(_listing(listed, kubectl=kubectl, uri=False))
+    console.print(show.dim("-o wide shows the URIs, too."))
+
+
+def _listing(listed: list[Pack], *, kubectl: Kubectl, uri: bool) -> Table:
     now = datetime.now(UTC)
-    place = ["namespace"] if kubectl.all_namespaces else []
+    run = any(each.metadata.name != each.spec.run_ref.name for each in listed)  # else its column says nothing
     rows: list[list[show.Cell]] = [
         [
-            *([each.metadata.namespace] if place else []),
+            *([each.metadata.namespace] if kubectl.all_namespaces else []),
             _mark(each.status.verdict),
             each.metadata.name,
             each.spec.scenario_ref.name,
-            *([each.spec.run_ref.name] if _other_names(listed) else []),
+            *([each.spec.run_ref.name] if run else []),
             age(each.metadata.creation_timestamp, now),
             _says(each, "Verified"),
-            each.spec.uri,
+            *([each.spec.uri] if uri else []),
         ]
         for each in listed
     ]
-    run = ["run"] if _other_names(listed) else []
-    columns = [*place, "verdict", "pack", "scenario", *run, "age", "verified", "uri"]
-    unfolded(console, show.table(columns, rows))
-
-
-def _other_names(listed: list[Pack]) -> bool:
-    """Is any pack named otherwise than its run?"""
-    return any(each.metadata.name != each.spec.run_ref.name for each in listed)
+    place = ["namespace"] if kubectl.all_namespaces else []
+    names = ["verdict", "pack", "scenario", *(["run"] if run else []), "age", "verified", *(["uri"] if uri else [])]
+    return show.table(place + names, rows)
 
 
 def _where(kubectl: Kubectl) -> str:
@@ -115,12 +121,16 @@ def _says(view: Pack | Scenario, kind: str) -> str:
     return found.status if found else "–"
 
 
-def unfolded(console: Console, table: Table) -> None:
-    """Rows that programs read are one line each; a terminal folds them to its width."""
-    if console.file.isatty():
-        console.print(table)
-    else:
-        console.print(table, width=max(console.width, console.measure(table).maximum), soft_wrap=True)
+def _needed(console: Console, table: Table) -> int:
+    """Columns that a table has when nothing is folded."""
+    return console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum
+
+
+def _unfolded(console: Console, table: Table) -> None:
+    """For programs a row is a line, however long; a terminal folds it."""
+    if not console.file.isatty():
+        console.width = max(console.width, _needed(console, table))
+    console.print(table)
 
 
 @click.command(cls=Subcommand)
@@ -183,11 +193,11 @@ def _draw_status(console: Console, listed: list[Scenario], *, kubectl: Kubectl, 
         rows.append([*place, _mark(last.verdict if last else None), each.metadata.name, *facts, *run])
     place = ["namespace"] if kubectl.all_namespaces else []
     columns = [*place, "verdict", "scenario", "score", "trend", "ready", "last run", "ago"]
-    unfolded(console, show.table(columns, rows, right=["score"]))
+    _unfolded(console, show.table(columns, rows, right=["score"]))
     for each in listed if cells else []:
         if each.status.cells:
             show.heading(console, f"{each.metadata.name}: surfaces and attacks, each with its worst pair")
-            unfolded(console, _cells(each))
+            _unfolded(console, _cells(each))
 
 
 def _cells(scenario: Scenario) -> Table:

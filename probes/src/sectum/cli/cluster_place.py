@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,26 +10,27 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import boto3
 import obstore
+from botocore.exceptions import BotoCoreError
+from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
 from sectum.container import MAX_BYTES, MAX_MEMBERS
-from sectum.errors import SectumError, UsageError
+from sectum.errors import NotStored, SectumError, UsageError
 
 MOST = MAX_BYTES + MAX_MEMBERS * 512
 """Bytes of the largest pack's zip."""
 _FOLDER = "packs"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
-_CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `aws configure export-credentials --format env`"
+_CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_REGION = "us-east-1"
 
 
 class CannotFetch(SectumError):
     """The store does not give it; never in the store's words."""
-
-
-class NotStored(CannotFetch):
-    """There is no such object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,11 @@ def reader(place: Place, *, endpoint: str | None) -> Read:
     """Reads what lies under the place's root; raises UsageError for an endpoint that is none."""
     if place.bucket is None:
         return lambda name: _file(Path(place.root + name))
+    endpoint = endpoint or next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
     if endpoint is not None and not re.fullmatch(r"https?://[^\s/?#@]+/?", endpoint):
-        raise UsageError("--endpoint is a URL of a scheme and a host, as https://s3.example.com:9000")
+        raise UsageError(
+            "--endpoint (or AWS_ENDPOINT_URL) is a URL of a scheme and a host, as https://s3.example.com:9000"
+        )
     store = _s3(place.bucket, endpoint)
     return lambda name: _object(store, place.root + name)
 
@@ -94,11 +99,21 @@ def _bounded(data: bytes | bytearray) -> bytes | bytearray:
 
 
 def _s3(bucket: str, endpoint: str | None) -> S3Store:
-    """Region and credentials come out of the user's environment, as any tool of AWS takes them."""
+    """With the region and credentials that AWS's tools would take: environment, profile, SSO, the machine's role."""
+    session = boto3.Session()
+    try:
+        credentials = Boto3CredentialProvider(session)
+    except (BotoCoreError, ValueError):
+        raise CannotFetch(f"no credentials of AWS are found here; set {_CREDENTIALS}") from None
     try:
         return S3Store(
             bucket,
-            config={"endpoint": endpoint.rstrip("/")} if endpoint else {},
+            config={
+                "region": session.region_name or _REGION,
+                "virtual_hosted_style_request": endpoint is None,
+                **({"endpoint": endpoint.rstrip("/")} if endpoint else {}),
+            },
+            credential_provider=credentials,
             client_options={"allow_http": bool(endpoint and endpoint.startswith("http://")), "connect_timeout": "10s"},
             retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=30)},
         )
@@ -120,7 +135,7 @@ def _object(store: S3Store, key: str) -> bytes:
         raise NotStored(f"{key} is not in the bucket") from None
     except (PermissionDeniedError, UnauthenticatedError):
         raise CannotFetch(f"the bucket does not let you read {key}; set {_CREDENTIALS}") from None
-    except (BaseError, OSError, ValueError) as error:
+    except (BaseError, BotoCoreError, OSError, ValueError) as error:
         raise CannotFetch(
             f"{key} cannot be read ({type(error).__name__}); "
             f"check --endpoint, AWS_REGION, the network, and {_CREDENTIALS}"

@@ -17,7 +17,7 @@ from sectum.cli import cluster_card, show
 from sectum.cli.cluster import LATEST, RUNS, SCENARIOS, Kubectl, kubectl_of, nearest, options
 from sectum.cli.cluster_ending import Ending, ending
 from sectum.cli.cluster_faults import ClusterFault, NameTaken, NotThere
-from sectum.cli.cluster_follow import RunGone, Told, follow, stoppable
+from sectum.cli.cluster_follow import Endless, Told, follow, stoppable
 from sectum.cli.cluster_names import names_of
 from sectum.cli.cluster_objects import Run, Scenario, named, newest, viewed
 from sectum.cli.loading import OUTPUT
@@ -81,7 +81,7 @@ def run(
         _emit(settings, output, made, None, kubectl, draw=_made(made, kubectl, dry_run=dry_run))
         return 0
     if not quiet:
-        say(f"{made.metadata.name} made in namespace {made.metadata.namespace}")
+        say(f"{made.metadata.name} created in namespace {made.metadata.namespace}")
     return _to_its_end(
         ctx, made, list(surfaces) or [each.name for each in found.spec.surfaces], quiet=quiet, output=output
     )
@@ -175,12 +175,12 @@ def _to_its_end(ctx: click.Context, made: Run, surfaces: list[str], *, quiet: bo
         say(f"follow it again: {kubectl.plugin('follow', name)}")
         say(f"cancel it: {cluster_card.cancel(name, kubectl)}")
         return 1
-    except (ClusterFault, RunGone):
+    except (ClusterFault, Endless):
         say(f"lost sight of {name}; to follow it again: {kubectl.plugin('follow', name)}")
         raise
     end = ending(ended)
     if end is None:
-        raise RunGone("the run has not ended")  # follow returns none such
+        raise Endless("the run has not ended")  # follow returns none such
     _emit(
         settings, output, ended, end, kubectl,
         draw=lambda console, _: cluster_card.draw(console, ended, end, kubectl=kubectl),

@@ -70,8 +70,6 @@ def _stores(scenario: Scenario) -> Iterator[Fault]:
 def _store(field: str, spec: StoreSpec | None, prefix: str) -> Iterator[Fault]:
     if spec is None:
         yield field, "is missing; name an object store, such as s3"
-    elif spec.local_only():
-        yield field, "is a folder, which no pod shares; name an object store, such as s3"
     elif not spec.destinations():
         yield field, "say under egress where the store is reached"
     else:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 from lightkube import Client, KubeConfig
 from lightkube.core.exceptions import ApiError
@@ -123,3 +125,12 @@ def _store(client: Client, namespace: str, run: str, uid: str, sealed: bytes) ->
         if error.status.code != httpx.codes.CONFLICT:
             raise
         _LOG.info("the manifest is there already")
+
+
+@click.command("prepare")
+@click.option("--run", required=True, metavar="NAME", help="Name of the VerificationRun.")
+@click.option("--uid", required=True, help="Its UID.")
+@click.option("--generation", required=True, type=int, help="Generation of the scenario that was accepted.")
+def command(*, run: str, uid: str, generation: int) -> None:
+    """Draw, seal and store a run's manifest, as the prepare Job does."""
+    sys.exit(prepare(run=run, uid=uid, generation=generation))

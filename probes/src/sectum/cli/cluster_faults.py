@@ -139,9 +139,7 @@ _RULES = (
     (r"\(Invalid\)|\(BadRequest\)| is invalid: ", _invalid),
     (r"localhost:8080 was refused", _no_cluster),
     (r"^The connection to the server|^Unable to connect|timed out|timeout|\(ServiceUnavailable\)|EOF", _unreached),
-    (
-        r"context .*does not exist|no context exists|kubeconfig|\bstat .*no such file|error loading config",
-        _configuration,
-    ),
+    (r"context .*does not exist|Error in configuration|no context exists|kubeconfig", _configuration),
+    (r"\bstat .*no such file|error loading config", _configuration),
 )
 """In this order: a missing namespace is a missing object, too."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from sectum.cli.cluster_faults import ClusterFault
+from sectum.cli.settings import printable
 from sectum.errors import UsageError
 from sectum.fields import NAME_PATTERN
 from sectum.finding import Outcome
 
+Said = Annotated[str, AfterValidator(printable)]
+"""Whatever the cluster says, without what a terminal would obey."""
 OBJECT_NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
 
 
@@ -25,18 +28,18 @@ class Metadata(_Shape):
     """What every object has; the name is safe as a file's."""
 
     name: str = Field(pattern=OBJECT_NAME)
-    namespace: str = Field(default="", max_length=63)
-    uid: str = ""
+    namespace: Said = Field(default="", max_length=63)
+    uid: Said = ""
     creation_timestamp: datetime | None = None
 
 
 class Condition(_Shape):
     """One thing that holds or not."""
 
-    type: str
-    status: str
-    reason: str = ""
-    message: str = ""
+    type: Said
+    status: Said
+    reason: Said = ""
+    message: Said = ""
 
 
 class Counts(_Shape):
@@ -56,9 +59,9 @@ class Counts(_Shape):
 class SurfaceResult(_Shape):
     """What a run saw on one surface."""
 
-    name: str
+    name: Said
     verdict: Outcome | None = None
-    reason: str | None = None
+    reason: Said | None = None
     attempts: int = 0
     counts: Counts = Counts()
 
@@ -67,8 +70,8 @@ class PackRef(_Shape):
     """Where a run's evidence is."""
 
     name: str = Field(pattern=OBJECT_NAME)
-    uri: str | None = None
-    sha256: str | None = None
+    uri: Said | None = None
+    sha256: Said | None = None
 
 
 class _Status(_Shape):
@@ -88,7 +91,7 @@ class _Status(_Shape):
 class RunStatus(_Status):
     """How far a run is."""
 
-    phase: str = "Pending"
+    phase: Said = "Pending"
     verdict: Outcome | None = None
     counts: Counts = Counts()
     surfaces: tuple[SurfaceResult, ...] = ()
@@ -98,14 +101,14 @@ class RunStatus(_Status):
 
 
 class _Ref(_Shape):
-    name: str
+    name: Said
 
 
 class Subset(_Shape):
     """A part of the scenario."""
 
-    surfaces: tuple[str, ...] | None = None
-    attacks: tuple[str, ...] | None = None
+    surfaces: tuple[Said, ...] | None = None
+    attacks: tuple[Said, ...] | None = None
 
 
 class RunSpec(_Shape):
@@ -113,7 +116,7 @@ class RunSpec(_Shape):
 
     scenario_ref: _Ref
     subset: Subset | None = None
-    timeout: str = "6h"
+    timeout: str = Field(default="6h", pattern=r"^[1-9][0-9]{0,4}[smh]$")
 
 
 class Run(_Shape):
@@ -135,7 +138,7 @@ class PackSpec(_Shape):
     run_ref: _Ref
     scenario_ref: _Ref
     digests: _Digests
-    uri: str = Field(max_length=2048)
+    uri: Said = Field(max_length=2048)
 
 
 class PackStatus(_Status):
@@ -153,7 +156,7 @@ class Pack(_Shape):
 
 
 class _Named(_Shape):
-    name: str
+    name: Said
 
 
 class ScenarioSpec(_Shape):
@@ -163,8 +166,8 @@ class ScenarioSpec(_Shape):
 
 
 class _Side(_Shape):
-    tenant: str
-    user: str
+    tenant: Said
+    user: Said
 
 
 class _Pair(_Shape):
@@ -175,17 +178,17 @@ class _Pair(_Shape):
 class Cell(_Shape):
     """A surface × attack."""
 
-    surface: str
-    attack: str
+    surface: Said
+    attack: Said
     verdict: Outcome
-    reason: str | None = None
+    reason: Said | None = None
     worst: _Pair | None = None
 
 
 class LastRun(_Shape):
     """The newest run that has ended."""
 
-    name: str
+    name: Said
     verdict: Outcome | None = None
     finished_at: datetime | None = None
     pack: PackRef | None = None
@@ -196,7 +199,7 @@ class ScenarioStatus(_Status):
 
     last_run: LastRun | None = None
     score: int | None = None
-    trend: str | None = None
+    trend: Said | None = None
     cells: tuple[Cell, ...] = ()
 
 

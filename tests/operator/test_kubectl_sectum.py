@@ -1,4 +1,4 @@
-"""`kubectl sectum` by a real kubectl against a real API server; what the operator would say is written into the statuses."""
+"""`kubectl sectum` by a real kubectl against a real API server; the statuses say what the operator would."""
 
 import json
 import os

@@ -75,7 +75,7 @@ def _patience(run: Run, told: Told, *, waited: float) -> None:
     if waited >= UNSEEN_END:
         raise Endless(
             f"nobody has taken the run up for {UNSEEN_END / 60:.0f} minutes; does the operator run, and does it watch "
-            "this namespace? `kubectl get deployments -A -l app.kubernetes.io/name=sectum`"
+            "this namespace? `kubectl get deployments -A -l app.kubernetes.io/name=sectum-operator`"
         )
     if waited >= UNSEEN_NOTICE:
         told.notice("nobody has taken the run up yet; does the operator run?")

@@ -1,5 +1,6 @@
 """Every attack and adapter has a page, and what a page offers to copy is a scenario that plans what it promises."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from pydantic.fields import FieldInfo
 from sectum import catalog
 from sectum.cli.app import app
-from sectum.fields import Strict
+from sectum.fields import Egress, Strict
 from sectum.plan import SkipReason, make_plan
 from sectum.reasons import Reason
 from sectum.scenario import Scenario, Spec, Surface, load, parse
@@ -25,13 +26,14 @@ TENANTS = [
 ]
 
 
-def scenario_to_copy(page: Path) -> Scenario:
+def scenario_to_copy(page: Path, given: dict[str, Any] | None = None) -> Scenario:
     """The page's YAML, completed by what every scenario has in common."""
     [block] = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
     spec = {
         "tenants": TENANTS,
         "manifest": {"key": {"unsafeLocalKey": {"secretRef": {"name": "sectum-key-manifest", "key": "key"}}}},
         "evidence": {"signer": {"ecKey": {"secretRef": {"name": "sectum-signer-mine", "key": "private.pem"}}}},
+        **(given or {}),
         **yaml.safe_load(block),
     }
     metadata = {"name": "copied"}
@@ -61,12 +63,30 @@ def test_an_adapters_page_offers_a_scenario_that_uses_all_its_verbs(name: str) -
     assert make_plan(scenario).trials
 
 
+@pytest.mark.parametrize(("page", "fields"), [("keys/awsKms.md", "manifest"), ("stores/s3.md", "evidence")])
+def test_a_backends_page_offers_a_scenario_with_all_its_fields_and_links_from_the_page_on_the_scenario(
+    page: str, fields: str
+) -> None:
+    spec = scenario_to_copy(ROOT / "docs" / page, MINIMAL_SURFACES).spec
+    chosen = spec.manifest.spec if fields == "manifest" else spec.evidence.store_spec
+    assert set(type(chosen).model_fields) - chosen.model_fields_set <= {"endpoint"}
+    assert f"]({page})" in SCENARIO_PAGE
+
+
+@pytest.mark.parametrize("page", ["keys/awsKms.md", "stores/s3.md"])
+def test_the_policies_on_a_backends_page_are_json(page: str) -> None:
+    blocks = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    assert all(isinstance(json.loads(each), dict) for each in blocks)
+    assert len(blocks) >= 2
+
+
 def test_the_page_on_verdicts_explains_every_reason() -> None:
     text = (ROOT / "docs" / "verdicts.md").read_text()
     assert [reason for reason in Reason if f"| {reason} |" not in text] == []
 
 
 MINIMAL = ROOT / "examples" / "minimal" / "scenario.yaml"
+MINIMAL_SURFACES = {"surfaces": yaml.safe_load(MINIMAL.read_text())["spec"]["surfaces"]}
 SCENARIO_PAGE = (ROOT / "docs" / "scenario.md").read_text()
 
 
@@ -79,14 +99,14 @@ def models_in(annotation: Any) -> Iterator[type[Strict]]:
 
 
 def fields_of(model: type[Strict], path: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every field under `model` by its path in the YAML; adapters have pages of their own."""
+    """Every field under `model` by its path in the YAML; adapters have pages of their own, egress is explained once."""
     for name, each in model.model_fields.items():
         here = path + (each.alias or name)
         many = "[]" if get_args(each.annotation)[-1:] == (...,) else ""
         yield here, each
-        if here != "spec.surfaces[].adapter":
+        if here not in ("spec.surfaces[].adapter", "spec.evidence.records"):
             for inner in models_in(each.annotation):
-                yield from fields_of(inner, f"{here}{many}.")
+                yield from fields_of(inner, "egress[]." if inner is Egress else f"{here}{many}.")
 
 
 def default_of(each: FieldInfo) -> str:
@@ -97,12 +117,15 @@ def default_of(each: FieldInfo) -> str:
         return "[its defaults]"
     if each.default is None:
         return "–"
+    if each.default == "":
+        return '`""`'
     return f"`[{', '.join(each.default)}]`" if isinstance(each.default, tuple) else f"`{each.default}`"
 
 
 FIELDS = {path.removeprefix("spec."): default_of(each) for path, each in fields_of(Scenario)}
 # What stands for a table of its own, and unions of one key, whose key the page names in its fields' paths.
-HEADINGS = {"metadata", "spec", "manifest.key.unsafeLocalKey", "evidence.signer.ecKey"}
+HEADINGS = {"metadata", "spec", "evidence.store.s3", "evidence.signer.ecKey"}
+HEADINGS |= {"manifest.key.awsKms", "manifest.key.unsafeLocalKey"}
 
 
 def test_the_page_on_the_scenario_has_every_field_of_its_models_with_its_default_and_no_other() -> None:
@@ -113,8 +136,16 @@ def test_the_page_on_the_scenario_has_every_field_of_its_models_with_its_default
 
 def test_the_page_on_the_scenario_names_every_kind_of_surface_adapter_and_secret() -> None:
     kinds = Surface.model_fields["kind"].annotation
-    names = [*kinds, *catalog.adapters(), *catalog.key_backends(), *catalog.signer_backends()]  # type: ignore[misc]
-    prefixes = ["sectum-surface-<surface>-", "sectum-key-", "sectum-signer-"]
+    backends = (catalog.key_backends(), catalog.signer_backends(), catalog.store_backends())
+    names = [*kinds, *catalog.adapters(), *(name for each in backends for name in each)]  # type: ignore[misc]
+    prefixes = [
+        "sectum-surface-<surface>-",
+        "sectum-key-",
+        "sectum-signer-",
+        "sectum-kms-encrypt-",
+        "sectum-kms-decrypt-",
+    ]
+    prefixes += ["sectum-store-", "sectum-store-evidence-", "sectum-store-records-"]
     assert [name for name in names if f"`{name}`" not in SCENARIO_PAGE] == []
     assert [prefix for prefix in prefixes if f"`{prefix}" not in SCENARIO_PAGE] == []
 
@@ -130,7 +161,7 @@ def test_each_example_on_the_page_on_the_scenario_fits_the_minimal_one_and_does_
         reasons = {skip.reason for skip in make_plan(parse(document)).skips}
         assert (SkipReason.DECLARED_SHARING in reasons) == ("sharing" in block)
         assert (SkipReason.EXCLUDED in reasons) == ("exclusions" in block)
-    assert {"sharing", "exclusions", "budget", "leftovers"} <= shown.keys()
+    assert {"sharing", "exclusions", "budget", "leftovers", "egress"} <= shown.keys()
 
 
 def test_the_minimal_scenario_is_short_and_tries_what_it_can_between_tenants_and_between_users() -> None:

@@ -51,6 +51,27 @@ def scenario() -> dict[str, Any]:
     ]  # fmt: skip
     spec["exclusions"] = [{"surface": "api", "attack": "tool-hijack", "reason": "no tools"}]
     spec["trials"] = {"markersPerUser": 6, "perPair": 2}
+    outside, inside = {"cidr": "10.20.0.0/16", "ports": [443]}, {"ports": [8080, 8443]}
+    inside["pods"] = {"namespace": "demo", "labels": {"app.kubernetes.io/name": "assistant"}}
+    spec["surfaces"][0]["egress"] = [inside, outside, {"cidr": "fd00::/8", "ports": [5432]}]
+    s3 = {"bucket": "evidence", "prefix": "a/b", "region": "eu-central-1", "endpoint": "https://s3.example.test:9000",
+          "secret": "sectum-store-evidence-mine", "egress": [outside]}  # fmt: skip
+    spec["evidence"]["store"] = {"s3": s3}
+    spec["evidence"]["records"] = {"s3": {**s3, "secret": "sectum-store-records-mine", "egress": [inside]}}
+    spec["manifest"]["key"] = {
+        "awsKms": {
+            "keyId": "arn:aws:kms:eu-central-1:111122223333:key/1234abcd", "region": "eu-central-1",
+            "endpoint": "https://kms.example.test", "encryptSecret": "sectum-kms-encrypt-mine",
+            "decryptSecret": "sectum-kms-decrypt-mine", "egress": [outside],
+        }
+    }  # fmt: skip
+    return document
+
+
+def with_local_key() -> dict[str, Any]:
+    """The full one with the other kind of key."""
+    document = scenario()
+    document["spec"]["manifest"] = quickstart()["spec"]["manifest"]
     return document
 
 
@@ -62,6 +83,9 @@ def sparse() -> dict[str, Any]:
     spec["surfaces"][1]["adapter"]["pgvector"]["columns"]["vector"] = None
     spec["surfaces"][2]["adapter"]["chroma"]["whoami"] = {"path": "/chroma/me"}
     spec["trials"] = spec["surfaces"][0]["budget"] = {}
+    spec["surfaces"][0]["egress"] = []
+    spec["manifest"]["key"] = {"awsKms": {"keyId": "alias/sectum", "region": "eu-central-1"}}
+    spec["evidence"]["store"] = spec["evidence"]["records"] = {"s3": {"bucket": "evidence"}}
     return document
 
 

@@ -18,8 +18,26 @@ def first(document: dict[str, Any], *path: str | int) -> Any:
 
 ADAPTER = ("spec", "surfaces", 0, "adapter")
 CHROMA, MCP, MODEL, PG = (("spec", "surfaces", number, "adapter") for number in (2, 3, 10, 1))
+EGRESS, KMS = ("spec", "surfaces", 0, "egress"), ("spec", "manifest", "key", "awsKms")
 LITERAL = {"X-Api-Key": "abc"}
 SENSE: list[tuple[str, tuple[str | int, ...], Any, str]] = [
+    ("no store", ("spec", "evidence", "store"), {}, "spec.evidence.store"),
+    ("no record store", ("spec", "evidence", "records"), {}, "spec.evidence.records"),
+    ("two keys", ("spec", "manifest", "key", "unsafeLocalKey"),
+     {"secretRef": {"name": "sectum-key-manifest", "key": "key"}}, "spec.manifest.key"),
+    ("a key that seals with what opens", (*KMS, "encryptSecret"), "sectum-kms-decrypt-mine",
+     "spec.manifest.key.awsKms.encryptSecret"),
+    ("a key that opens with what seals", (*KMS, "decryptSecret"), "sectum-kms-encrypt-mine",
+     "spec.manifest.key.awsKms.decryptSecret"),
+    ("a store with the signer's Secret", ("spec", "evidence", "store", "s3", "secret"), "sectum-signer-mine",
+     "spec.evidence.store.s3.secret"),
+    ("records with a surface's Secret", ("spec", "evidence", "records", "s3", "secret"), "sectum-surface-api-tokens",
+     "spec.evidence.records.s3.secret"),
+    ("egress to nowhere", (*EGRESS, 0), {"ports": [443]}, "spec.surfaces[0].egress[0]"),
+    ("egress to two places", (*EGRESS, 0, "cidr"), "10.0.0.0/8", "spec.surfaces[0].egress[0]"),
+    ("no network", (*EGRESS, 1, "cidr"), "example.test", "spec.surfaces[0].egress[1].cidr"),
+    ("one address", (*EGRESS, 1, "cidr"), "10.20.0.1", "spec.surfaces[0].egress[1].cidr"),
+    ("a host's network", (*EGRESS, 2, "cidr"), "fd00::1/8", "spec.surfaces[0].egress[2].cidr"),
     ("no adapter", ADAPTER, {}, "spec.surfaces[0].adapter"),
     ("no key", ("spec", "manifest", "key"), {}, "spec.manifest.key"),
     ("no signer", ("spec", "evidence", "signer"), {}, "spec.evidence.signer"),

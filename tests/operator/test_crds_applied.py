@@ -68,7 +68,8 @@ def schema(kind: str) -> dict[str, Any]:
     return made
 
 
-SCENARIOS = {"the example": samples.quickstart(), "a full one": samples.scenario(), "a sparse one": samples.sparse()}
+SCENARIOS = {"the example": samples.quickstart(), "a full one": samples.scenario(), "a sparse one": samples.sparse(),
+             "one with a local key": samples.with_local_key()}  # fmt: skip
 GOOD = {**SCENARIOS, "a run": samples.run(), "a pack": samples.pack()}
 
 
@@ -115,6 +116,8 @@ def test_hundreds_of_bad_objects_are_refused_with_the_field_that_is_wrong(server
     for document in (samples.scenario(), samples.run(), samples.pack()):
         without_status = {key: value for key, value in document.items() if key != "status"}
         bad += generated(without_status, schema(document["kind"]))
+    local = generated(samples.with_local_key(), schema("IsolationScenario"))
+    bad += [each for each in local if each.field.startswith("spec.manifest")]
     answers = [(created(server, each.document, dry=True), each) for each in bad]
     assert [fault for fault in (refused(answer, each) for answer, each in answers) if fault] == []
     messages = "\n".join(answer.json()["message"] for answer, _ in answers)

@@ -32,6 +32,7 @@ FORBIDDEN = [
     ("surfaces-independent", "surfaces.one_more", "sectum.surfaces.another"),
     ("keys-independent", "keys.one_more", "sectum.keys.another"),
     ("signers-independent", "signers.one_more", "sectum.signers.another"),
+    ("stores-independent", "stores.one_more", "sectum.stores.another"),
     ("reports-independent", "reports.one_more", "sectum.reports.another"),
     ("no-operator", "plan", "kopf"),
     ("no-operator", "scenario", "sectum_operator"),

@@ -98,7 +98,14 @@ _SURFACE = (
     ),
 )
 _SCENARIO: dict[type, tuple[Rule, ...]] = {
-    fields.Egress: (_rule("has(self.cidr) != has(self.pods)", "give exactly one of: cidr, pods"),),
+    fields.Egress: (
+        _rule("has(self.cidr) != has(self.pods)", "give exactly one of: cidr, pods"),
+        _rule(
+            "!has(self.cidr) || isCIDR(self.cidr) && cidr(self.cidr) == cidr(self.cidr).masked()",
+            "must be a network such as 10.20.0.0/16 or fd00::/8, no host bits set",
+            "cidr",
+        ),
+    ),
     aws_kms.AwsKmsSpec: (
         *_prefixed("encryptSecret", "sectum-kms-encrypt-"),
         *_prefixed("decryptSecret", "sectum-kms-decrypt-"),

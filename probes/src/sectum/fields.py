@@ -77,7 +77,7 @@ class Egress(Strict):
     def _addresses(cls, cidr: str | None) -> str | None:
         if cidr is not None:
             try:
-                ipaddress.ip_network(cidr)
+                ipaddress.ip_network(cidr if "/" in cidr else "")
             except ValueError:
                 raise ValueError("must be a network such as 10.20.0.0/16 or fd00::/8, no host bits set") from None
         return cidr

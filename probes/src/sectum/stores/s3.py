@@ -51,8 +51,7 @@ class S3Spec(StoreSpec):
 
     def open(self, secret: Callable[[str, str], bytes]) -> ObjectStoreOf:
         """See StoreSpec; raises SecretMissing."""
-        domain = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
-        endpoint = self.endpoint or f"https://s3.{self.region}.{domain}"
+        endpoint = self._origin()
         said: Any = {
             "region": self.region,
             "endpoint": endpoint,
@@ -76,13 +75,17 @@ class S3Spec(StoreSpec):
             )
         )
 
+    def _origin(self) -> str:
+        domain = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
+        return self.endpoint or f"https://s3.{self.region}.{domain}"
+
     def uri(self, name: str) -> str:
         """See StoreSpec."""
         return "/".join(filter(None, ("s3:/", self.bucket, self.prefix, name)))
 
     def address(self) -> tuple[str, int]:
         """See StoreSpec."""
-        url = urlsplit(self.endpoint or f"https://s3.{self.region}.amazonaws.com")
+        url = urlsplit(self._origin())
         return str(url.hostname), url.port or (443 if url.scheme == "https" else 80)
 
     def secrets(self) -> tuple[str, ...]:

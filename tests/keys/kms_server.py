@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -62,10 +63,14 @@ def spec(endpoint: str, key_id: str = "alias/sectum", **fields: Any) -> AwsKmsSp
     return AwsKmsSpec.model_validate({**given, "encryptSecret": ENCRYPTS, "decryptSecret": DECRYPTS, **fields})
 
 
-def policy(*actions: str) -> str:
-    """moto looks at actions only: any other Resource would match nothing."""
-    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+def policies_of_the_page() -> dict[str, Any]:
+    """What docs/keys/awsKms.md allows who seals and who opens; moto knows no other Resource than `*` here."""
+    page = (Path(__file__).parents[2] / "docs" / "keys" / "awsKms.md").read_text()
+    seals, opens = (json.loads(each) for each in re.findall(r"```json\n(.*?)```", page, re.DOTALL)[:2])
+    for each in (*seals["Statement"], *opens["Statement"]):
+        each["Resource"] = "*"
+    both = {**seals, "Statement": [*seals["Statement"], *opens["Statement"]]}
+    return {"encrypt": seals, "decrypt": opens, "both": both}
 
 
 def _client(service: str, endpoint: str) -> Any:
@@ -78,10 +83,9 @@ def _client(service: str, endpoint: str) -> Any:
 def _identities(endpoint: str) -> Keys:
     """Users with inline policies, and an access key for each."""
     iam, made = _client("iam", endpoint), {}
-    for name, actions in (("encrypt", ["Encrypt"]), ("decrypt", ["Decrypt"]), ("both", ["Encrypt", "Decrypt"])):
+    for name, policy in policies_of_the_page().items():
         iam.create_user(UserName=name)
-        document = policy(*(f"kms:{action}" for action in actions))
-        iam.put_user_policy(UserName=name, PolicyName="kms", PolicyDocument=document)
+        iam.put_user_policy(UserName=name, PolicyName="kms", PolicyDocument=json.dumps(policy))
         access = iam.create_access_key(UserName=name)["AccessKey"]
         made[name] = {"accessKeyId": access["AccessKeyId"], "secretAccessKey": access["SecretAccessKey"]}
     return made

@@ -295,11 +295,11 @@ def test_without_any_identity_it_says_so_at_once(kms: Kms, monkeypatch: pytest.M
 
 @pytest.mark.usefixtures("no_identity")
 def test_a_metadata_service_that_never_answers_is_soon_given_up(kms: Kms, monkeypatch: pytest.MonkeyPatch) -> None:
-    with between(Act(cut=True, seconds=6)) as metadata:
+    with between(Act(cut=True, seconds=30)) as metadata:
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.origin)
         begun = time.monotonic()
         failed(encrypt, kms.key(**WITHOUT))
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 15
         assert metadata.asked
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -52,7 +53,7 @@ class S3:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def client(self) -> Any:
+    def client(self, access: str = ACCESS, key: str = SECRET) -> Any:
         """boto3's client, for what Sectum itself never does."""
         import boto3
 
@@ -60,8 +61,8 @@ class S3:
             "s3",
             endpoint_url=self.endpoint,
             region_name="us-east-1",
-            aws_access_key_id=ACCESS,
-            aws_secret_access_key=SECRET,
+            aws_access_key_id=access,
+            aws_secret_access_key=key,
         )
 
 
@@ -98,6 +99,8 @@ def running(home: Path) -> Iterator[S3]:
     program, port = binary(), free_port()
     for each in ("data", "users"):
         (home / each).mkdir()
+    writer = {"access": OTHER_ACCESS, "secret": OTHER_SECRET, "role": "user"}
+    (home / "users" / "users.json").write_text(json.dumps({"accessAccounts": {OTHER_ACCESS: writer}}))
     environment = {"ROOT_ACCESS_KEY": ACCESS, "ROOT_SECRET_KEY": SECRET, "PATH": "/usr/bin:/bin", "HOME": str(home)}
     command = [program, "--port", f"127.0.0.1:{port}", "--iam-dir", str(home / "users"), "posix", str(home / "data")]
     with (home / "log").open("wb") as log:

@@ -3,18 +3,33 @@
 import asyncio
 import base64
 import hashlib
+import json
 import os
+import re
 import secrets
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from sectum.codec import sha256
-from sectum.errors import AlreadyStored, SecretMissing, StoreFault
+from sectum.errors import AlreadyStored, NotStored, SecretMissing, StoreFault
 from sectum.store import ObjectStoreOf
 from sectum.stores.s3 import S3Spec
 
 from tests.between import THROUGH, between
-from tests.stores.s3_server import ACCESS, BUCKET, NAME, S3, SECRET, free_port, opened, secret_of
+from tests.stores.s3_server import (
+    ACCESS,
+    BUCKET,
+    NAME,
+    OTHER_ACCESS,
+    OTHER_SECRET,
+    S3,
+    SECRET,
+    free_port,
+    opened,
+    secret_of,
+)
 
 
 def prefix() -> str:
@@ -100,8 +115,39 @@ def test_a_server_that_is_down_may_come_back() -> None:
         assert "cannot be reached" in str(fault)
 
 
-def test_who_may_create_and_read_but_not_delete_has_all_that_is_needed(s3: S3) -> None:
-    """The policy of docs/stores/s3.md, for a user of the server's."""
+def policy_of_the_page() -> dict[str, Any]:
+    """The bucket policy that docs/stores/s3.md offers, for the server's user, but the condition it does not know."""
+    page = (Path(__file__).parents[2] / "docs" / "stores" / "s3.md").read_text()
+    policy: dict[str, Any] = json.loads(re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0])
+    policy["Statement"] = [each for each in policy["Statement"] if each["Sid"] != "NeverOverwrite"]
+    for each in policy["Statement"]:
+        each["Principal"] = {"AWS": [OTHER_ACCESS]}
+    return policy
+
+
+def test_the_pages_policy_is_enough_and_lets_nothing_be_deleted_or_seen_elsewhere(s3: S3) -> None:
+    root = s3.client()
+    root.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy_of_the_page()))
+    try:
+        here, there = (
+            opened(s3.endpoint, prefix=each, access=OTHER_ACCESS, key=OTHER_SECRET) for each in ("assistant", "other")
+        )
+
+        async def play() -> None:
+            assert await here.create("packs/1.zip", b"pack") == sha256(b"pack")
+            assert await here.names("packs/") == ["packs/1.zip"]
+            with pytest.raises(NotStored):
+                await here.read("packs/2.zip")
+            for each in (there.create("a", b"x"), there.read("a")):
+                with pytest.raises(StoreFault, match="denies it"):
+                    await each
+
+        asyncio.run(play())
+        writer = s3.client(OTHER_ACCESS, OTHER_SECRET)
+        with pytest.raises(ClientError, match="AccessDenied"):
+            writer.delete_object(Bucket=BUCKET, Key="assistant/packs/1.zip")
+    finally:
+        root.delete_bucket_policy(Bucket=BUCKET)
 
 
 HOSTILE = {

@@ -250,7 +250,9 @@ with between(THROUGH, port=int(sys.argv[1])) as proxy:
 
 
 def test_with_a_secret_neither_the_environment_nor_a_home_folder_counts(kms: Kms, tmp_path: Path) -> None:
-    (tmp_path / ".aws" / "models" / "kms").mkdir(parents=True)
+    model = tmp_path / ".aws" / "models" / "kms" / "2014-11-01" / "service-2.json"
+    model.parent.mkdir(parents=True)
+    model.write_text("{}")
     (tmp_path / ".aws" / "config").write_text("[default]\nendpoint_url = http://127.0.0.1:9\nregion = xx-nowhere-1\n")
     (tmp_path / ".aws" / "credentials").write_text("[default]\naws_access_key_id = AKIAOFHOME\n")
     identity = kms.identities["encrypt"]
@@ -283,6 +285,16 @@ def test_without_a_secret_the_environments_identity_is_used(kms: Kms, monkeypatc
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
     key = kms.key(**WITHOUT)
     assert key.unwrap(key.wrap(DATA_KEY, RUN), RUN) == DATA_KEY
+
+
+@pytest.mark.parametrize("found", [None, aws.Credentials("a", "b")], ids=["identity", "secret"])
+def test_where_the_scenario_names_no_server_it_is_awss_own(
+    found: aws.Credentials | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    client = aws.session(found).create_client("kms", region_name=REGION)
+    assert client.meta.endpoint_url == f"https://kms.{REGION}.amazonaws.com"
 
 
 @pytest.mark.usefixtures("no_identity")

@@ -44,6 +44,12 @@ def test_a_snapshot_is_a_scenario_with_the_same_snapshot() -> None:
 
 Change = Callable[[Any], object]
 SPEC = "spec.surfaces[0]"
+
+
+def egress(**fields: Any) -> Change:
+    return lambda d: d["spec"]["surfaces"][0].update(egress=[{"ports": [443], **fields}])
+
+
 WRONG: dict[str, tuple[Change, str, str]] = {
     "unknown key at the top": (lambda d: d.update(speck={}), "speck", "did you mean 'spec'"),
     "a hosted run": (
@@ -56,6 +62,20 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         lambda d: d["spec"]["surfaces"][0].update(adaptor={}),
         f"{SPEC}.adaptor",
         "did you mean 'adapter'",
+    ),
+    "egress to no network": (egress(cidr="example.test"), f"{SPEC}.egress[0].cidr", "must be a network"),
+    "egress to an address without its size": (egress(cidr="10.0.0.1"), f"{SPEC}.egress[0].cidr", "must be a network"),
+    "egress to a host's network": (egress(cidr="10.0.0.1/8"), f"{SPEC}.egress[0].cidr", "no host bits set"),
+    "egress to nowhere": (egress(), f"{SPEC}.egress[0]", "exactly one of: cidr, pods"),
+    "two kinds of key": (
+        lambda d: d["spec"]["manifest"]["key"].update(awsKms={"keyId": "x", "region": "eu-central-1"}),
+        "spec.manifest.key",
+        "exactly one of: awsKms, unsafeLocalKey",
+    ),
+    "a store with another's Secret": (
+        lambda d: d["spec"]["evidence"].update(store={"s3": {"bucket": "evidence", "secret": "sectum-signer-mine"}}),
+        "spec.evidence.store.s3.secret",
+        "must start with 'sectum-store-'",
     ),
     "unknown key in a user": (
         lambda d: d["spec"]["tenants"][1]["users"][0].update(role="x"),

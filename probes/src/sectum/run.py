@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sectum import merkle
+from sectum import merkle, series
 from sectum.codec import NotCanonical, unb64
 from sectum.errors import SealBroken
 from sectum.manifest import header
@@ -39,10 +39,8 @@ class Run:
     @property
     def series(self) -> str:
         """Where the Open and Close records of the scenario's runs are."""
-        if self.origin == "local":
-            return "series/"
         about = self.scenario.metadata
-        return f"series/{about.namespace}/{about.name}/"
+        return series.folder(self.origin, about.name, about.namespace)
 
     def commitments(self) -> list[tuple[MarkerSpec, str]]:
         """Every marker and decoy with its commitment (hex); raises SealBroken."""

@@ -16,6 +16,11 @@ CLOSE_TYPE = "application/vnd.sectum.close+json"
 OPEN_SCHEMA, CLOSE_SCHEMA = "sectum.ai/open/v1", "sectum.ai/close/v1"
 
 
+def folder(origin: str, scenario: str, namespace: str | None) -> str:
+    """Where the Open and Close records of a scenario's runs are in the store."""
+    return "series/" if origin == "local" else f"series/{namespace}/{scenario}/"
+
+
 def open_record(
     *,
     signer: Signer,

@@ -21,6 +21,7 @@ from sectum.cli.loading import OUTPUT
 from sectum.cli.settings import Settings, Subcommand
 from sectum.codec import sha256
 from sectum.errors import NotStored, NotVerified, UsageError
+from sectum.series import folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,9 @@ def _fetched(pack: Pack, read: Read, name: str) -> Fetched:
     run = container.from_zip(data).get("run.json", b"")
     if sha256(run) != pack.spec.digests.run:
         raise NotVerified("run.json in the zip is not the one that the EvidencePack names: its SHA-256 differs")
-    named_by_run = document.read_run(run)["open"]
-    record = f"series/{named_by_run['sequence']:06d}.json"
+    told = document.read_run(run)
+    named_by_run, about = told["open"], told["scenario"]["snapshot"]["metadata"]
+    record = f"{folder(told['origin'], about['name'], about.get('namespace'))}{named_by_run['sequence']:06d}.json"
     try:
         opened = read(record)
     except NotStored:

@@ -47,6 +47,9 @@ CASES: dict[str, tuple[Change, str, str]] = {
     ),
     "no store": (without("spec", "evidence", "store"), "NotForCluster", "spec.evidence.store"),
     "no records": (without("spec", "evidence", "records"), "NotForCluster", "spec.evidence.records"),
+    "a folder": (
+        setting({"local": {"folder": "/x"}}, "spec", "evidence", "store"), "ScenarioInvalid", "evidence.store",
+    ),
     "a store somewhere": (without("spec", "evidence", "records", "s3", "egress"), "NotForCluster", "evidence.records"),
     "a store's Secret that probes may mount": (
         setting({"s3": {**S3, "secret": "sectum-store-records-b"}}, "spec", "evidence", "store"), "NotForCluster",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -46,11 +46,19 @@ def test_a_setting_that_is_wrong_is_named(name: str, value: str) -> None:
         read_settings(ENVIRONMENT | {name: value})
 
 
-def test_help_lists_the_verbs() -> None:
-    if importlib.util.find_spec("sectum_operator.prepare") is None:
-        assert "operate" in CliRunner().invoke(cli, ["operate", "--help"]).output
-    else:
-        assert "prepare" in CliRunner().invoke(cli, ["--help"]).output
+@pytest.mark.parametrize(("verb", "said"), [("operate", "SECTUM_NAMESPACES"), ("prepare", "--generation")])
+def test_help_says_what_a_verb_needs(verb: str, said: str) -> None:
+    assert said in CliRunner().invoke(cli, [verb, "--help"]).output
+
+
+def test_a_crash_is_logged_by_its_place_and_without_its_words() -> None:
+    try:
+        raise ValueError("sk-secret")
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "failed", (), sys.exc_info())
+    line = JsonLines().format(record)
+    assert "ValueError at test_operate.py:" in line
+    assert "sk-secret" not in line
 
 
 def test_a_log_line_is_json_with_what_it_is_about() -> None:

@@ -253,7 +253,7 @@ def test_a_job_that_the_fence_denies_ends_its_surface() -> None:
         and (body["metadata"]["labels"]["sectum.ai/surface"] == "api")
     )
     run = driven(there)
-    assert surface(run, "api") == ("Inconclusive", "Denied")
+    assert surface(run, "api") == ("Inconclusive", "JobDenied")
     assert why(run, "Complete") == ("True", "Inconclusive")
 
 

@@ -15,6 +15,8 @@ from sectum.scenario import Scenario, parse
 from sectum_operator.reasons import Refusal
 from sectum_operator.resources import Subset
 
+_NAMED = ("name", "namespace")
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -31,7 +33,7 @@ def accept(document: Mapping[str, Any], subset: Subset | None = None) -> Scenari
             {
                 "apiVersion": document.get("apiVersion"),
                 "kind": document.get("kind"),
-                "metadata": {"name": document["metadata"]["name"]},
+                "metadata": {key: value for key, value in document["metadata"].items() if key in _NAMED},
                 "spec": document.get("spec"),
             }
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
+from pathlib import Path
 
 _FIELDS = ("run", "uid", "stage", "surface", "job")
 
@@ -22,9 +24,15 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
             **{name: value for name in _FIELDS if (value := getattr(record, name, ""))},
         }
-        if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1]:
+            told["exception"] = _where(record.exc_info[1])
         return json.dumps(told, ensure_ascii=False)
+
+
+def _where(error: BaseException) -> str:
+    """Kind and places of a crash, without a word of what it says: that may be an object's content."""
+    frames = [f"{Path(each.filename).name}:{each.lineno}" for each in traceback.extract_tb(error.__traceback__)]
+    return f"{type(error).__name__} at {' < '.join(reversed(frames))}"
 
 
 def log_json() -> None:

@@ -22,7 +22,7 @@ class Cause(StrEnum):
     SECRET_MISSING = "SecretMissing"  # noqa: S105  (no password: a Secret that it mounts is not there)
     IMAGE_PULL = "ImagePullFailed"
     NO_POD = "PodNotCreated"  # quota, pod security or a webhook keeps the Job controller from it
-    DENIED = "Denied"  # the API server refused the Job itself: the fence, a quota
+    DENIED = "JobDenied"  # the API server refused the Job itself: the fence, a quota
     NAME_TAKEN = "NameTaken"  # there is an object of that name which is not this run's
     VANISHED = "Vanished"  # the pod, or the Job, was deleted before its end could be read
     RESULT_LOST = "ResultLost"  # it ended well, and its result cannot be read any more

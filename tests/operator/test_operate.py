@@ -82,7 +82,7 @@ def test_relisting_looks_at_everything_and_once_more_at_what_went_without_notice
         queue: WorkQueue[Key] = WorkQueue(look)
         known = Known(queue, lambda: now[0])
         ghost = Key(Kind.RUN, cluster.NAMESPACE, "gone")
-        known.changed(ghost, gone=False)
+        known.keys.add(ghost)
         await known.relist(api, [cluster.NAMESPACE])
         run, scenario = Key(Kind.RUN, "runs", "nightly-1"), Key(Kind.SCENARIO, "runs", "minimal")
         assert known.keys == {run, scenario}

@@ -27,6 +27,7 @@ async def drive(there: Cluster, *, watch: Watch = lambda _: None, rounds: int = 
             wake = await writer.run(cluster.NAMESPACE, cluster.RUN.name)
         except Killed:
             api.kill_after, writer = None, Writer(api, cluster.IMAGES, api.clock)
+            api.now += timedelta(seconds=5)
             continue
         watch(there)
         run = the_run(api)
@@ -408,6 +409,7 @@ def test_all_jobs_deleted_while_probing_what_was_planted_is_cleaned_up() -> None
 
     run = driven(there, watch)
     assert {work.surface for work in there.began if work.stage == "clean"} == {"api", "search"}
+    assert [work.stage for work in there.began].count(Stage.PREPARE) == 1, "nothing is begun again"
     assert why(run, "CleanedUp") == ("True", "Removed")
     assert len(there.api.all(PACKS)) == 1
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-import httpx
+import httpx2
 from lightkube import Client, KubeConfig
 from lightkube.core.exceptions import ApiError
 from lightkube.generic_resource import GenericNamespacedResource, create_namespaced_resource
@@ -64,7 +64,7 @@ def _known(error: Exception) -> Exception:
     if isinstance(error, ApiError):
         code = error.status.code or 0
         return StoreFault(f"the API server answered {code}", temporary=code >= 500 or code == 429)
-    if isinstance(error, httpx.HTTPError):
+    if isinstance(error, httpx2.HTTPError):
         return StoreFault(f"the API server cannot be reached ({type(error).__name__})")
     return error
 
@@ -122,7 +122,7 @@ def _store(client: Client, namespace: str, run: str, uid: str, sealed: bytes) ->
         client.create(secret)
     except ApiError as error:
         # Of this name only this run's prepare can make one, says the fence: an earlier attempt did.
-        if error.status.code != httpx.codes.CONFLICT:
+        if error.status.code != httpx2.codes.CONFLICT:
             raise
         _LOG.info("the manifest is there already")
 

@@ -23,7 +23,8 @@ from typing import Any
 from sectum import termination, verify
 from sectum.assembly import open_run
 from sectum.boundary import measure
-from sectum.errors import NotVerified, ScenarioError
+from sectum.codec import canonical, sha256
+from sectum.errors import NotVerified, ScenarioError, SectumError
 from sectum.finding import Outcome, judge
 from sectum.job import Job, Progress
 from sectum.manifest import header
@@ -52,6 +53,12 @@ _PROGRESS_SECONDS = 5.0
 _LOG = logging.getLogger("sectum.pod")
 
 Message = dict[str, Any]
+
+
+class Stopped(SectumError):
+    """The pod was told to go: its node is drained, or its Job was deleted."""
+
+    exit_status = termination.TEMPORARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,7 @@ async def _assemble(pod: Pod) -> Message:
         "counts": _counts(counts),
         "uri": evidence.store_spec.uri(ended.pack) if evidence.store_spec else "",
         "pack": ended.digest,
+        "run": sha256(canonical(ended.run)),
         "sequence": ended.run["open"]["sequence"],
         "verified": True,
     }
@@ -143,6 +151,8 @@ async def _touch(pod: Pod, stage: Stage) -> Message:
             raise first_of(group) from None
         finally:
             await _CONCLUDED[stage](job)
+    if job.cancelled:
+        raise Stopped("SIGTERM came before the stage had ended; what it did is recorded")
     return _TOLD[stage](job, pod.surface)
 
 

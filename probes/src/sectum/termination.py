@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sectum.errors import KeyUnavailable, NotVerified, ScenarioError, SectumError, StoreFault
+from sectum.errors import KeyUnavailable, SectumError, StoreFault
 
 CRASHED, CONFIGURATION, NOT_VERIFIED, TEMPORARY = 1, 3, 12, 75
 _BYTES = 1000
@@ -25,9 +25,7 @@ def status_of(cause: BaseException) -> int:
     """The exit status that an exception ends a process with."""
     if isinstance(cause, (StoreFault, KeyUnavailable)):
         return TEMPORARY if cause.temporary else CONFIGURATION
-    if isinstance(cause, ScenarioError):
-        return CONFIGURATION
-    return NOT_VERIFIED if isinstance(cause, NotVerified) else CRASHED
+    return cause.exit_status if isinstance(cause, SectumError) else CRASHED
 
 
 def of_failure(cause: BaseException) -> tuple[int, Message]:

@@ -28,7 +28,8 @@ LABEL org.opencontainers.image.title="sectum-probes" \
       org.opencontainers.image.description="Stages of Sectum's runs: plant, probe, clean, sign." \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY images/without-installers /tmp/
-RUN /tmp/without-installers && rm /tmp/without-installers
+# Libraries ask what the user is called.
+RUN /tmp/without-installers && rm /tmp/without-installers && echo 'sectum:x:65532:65532::/tmp:/usr/sbin/nologin' >> /etc/passwd
 COPY --from=build /opt/sectum /opt/sectum
 ENV PATH=/opt/sectum/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp
 # The standard library comes without bytecode, and the root is read-only at run time: compile now what we import of it.

@@ -49,6 +49,7 @@ class Clock:
         began = time.monotonic()
         yield
         self.seconds[title] = time.monotonic() - began
+        print(f"  {self.seconds[title]:.0f} s", flush=True)
 
 
 def main() -> int:
@@ -152,10 +153,11 @@ def install(cluster: Cluster, references: dict[str, str], digests: dict[str, str
     }
     file = OUT / "values.json"
     file.write_text(json.dumps(values, indent=2))
-    cluster.helm(
-        "upgrade", "--install", RELEASE, str(CHART), "--namespace", RELEASE_NAMESPACE, "--create-namespace",
-        "--values", str(file), "--wait", "--timeout", "180s",
-    )  # fmt: skip
+    release = (RELEASE, str(CHART), "--namespace", RELEASE_NAMESPACE, "--create-namespace", "--values", str(file))
+    try:
+        cluster.helm("upgrade", "--install", *release, "--wait", "--timeout", "120s")
+    except DemoError as error:
+        raise DemoError(f"{error}; {leave_traces(cluster)}") from None
 
 
 def start_scenarios(cluster: Cluster) -> None:
@@ -213,7 +215,8 @@ def leave_traces(cluster: Cluster) -> str:
         "runs.yaml": ("get", "vruns", "-n", RUNS, "-o", "yaml"),
         "pods.txt": ("get", "jobs,pods", "-n", RUNS, "-o", "wide"),
         "events.txt": ("get", "events", "-n", RUNS),
-        "operator.log": ("logs", "-n", RELEASE_NAMESPACE, "-l", "app.kubernetes.io/name=sectum", "--tail=400"),
+        "operator.log": ("logs", "-n", RELEASE_NAMESPACE, "deployment/sectum-operator", "--tail=400"),
+        "operator.txt": ("describe", "pods", "-n", RELEASE_NAMESPACE),
         "stages.log": ("logs", "-n", RUNS, "-l", "app.kubernetes.io/name=sectum", "--tail=100", "--prefix"),
     }
     for name, question in asked.items():

@@ -176,7 +176,7 @@ def verify_both(cluster: Cluster) -> dict[str, dict[str, Any]]:
     cluster.apply(VERIFICATIONS)
     began, shown = time.monotonic(), dict.fromkeys(BUILDS, "")
     while True:
-        found = {each["spec"]["scenarioRef"]["name"]: each for each in cluster.objects("vruns", "-n", RUNS)}
+        found = {each["spec"]["scenarioRef"]["name"]: each for each in cluster.objects("verificationruns", "-n", RUNS)}
         runs = {build: found[build] for build in BUILDS}
         for build, each in runs.items():
             if (now := standing(each)) != shown[build]:
@@ -212,7 +212,7 @@ def leave_traces(cluster: Cluster) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     asked = {
-        "runs.yaml": ("get", "vruns", "-n", RUNS, "-o", "yaml"),
+        "runs.yaml": ("get", "verificationruns", "-n", RUNS, "-o", "yaml"),
         "pods.txt": ("get", "jobs,pods", "-n", RUNS, "-o", "wide"),
         "events.txt": ("get", "events", "-n", RUNS),
         "operator.log": ("logs", "-n", RELEASE_NAMESPACE, "deployment/sectum-operator", "--tail=400"),
@@ -227,7 +227,7 @@ def leave_traces(cluster: Cluster) -> str:
 
 def fetch_and_verify(cluster: Cluster, runs: dict[str, dict[str, Any]]) -> bool:
     """Each run's pack, out of the store and checked on this machine, without the cluster."""
-    packs = {each["spec"]["runRef"]["uid"]: each["metadata"]["name"] for each in cluster.objects("epacks", "-n", RUNS)}
+    packs = {each["spec"]["runRef"]["uid"]: each["metadata"]["name"] for each in cluster.objects("evidencepacks", "-n", RUNS)}
     shutil.rmtree(OUT / "packs", ignore_errors=True)
     good = True
     with cluster.forwarded(SERVERS, "s3", 9000) as port:
@@ -296,7 +296,7 @@ def clear(cluster: Cluster) -> None:
     kinds = cluster.kubectl("get", "crds", "-o", "name").split()
     ours = [each for each in kinds if each.endswith(".sectum.ai")]
     if ours:
-        cluster.kubectl("delete", "vruns", "--all", "-n", RUNS, "--ignore-not-found", "--timeout=120s", seconds=150)
+        cluster.kubectl("delete", "verificationruns", "--all", "-n", RUNS, "--ignore-not-found", "--timeout=120s", seconds=150)
     if RELEASE in cluster.helm("list", "--namespace", RELEASE_NAMESPACE, "--short").split():
         cluster.helm("uninstall", RELEASE, "--namespace", RELEASE_NAMESPACE, "--wait")
     names = [RELEASE_NAMESPACE, RUNS, SERVERS, *(f"demo-{build}" for build in BUILDS)]

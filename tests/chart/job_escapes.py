@@ -72,6 +72,13 @@ def labelled(document: Document, name: str, value: Any) -> Document:
     return but(but(document, *META, "labels", name, to=value), *TEMPLATE, "metadata", "labels", name, to=value)
 
 
+def _attempted(number: str) -> Document:
+    """Of another attempt, in every place that names it."""
+    made = labelled(PROBE, "sectum.ai/attempt", number)
+    pod(made)["containers"][0]["args"][-1] = number
+    return made
+
+
 def of_no_stage() -> Document:
     """A Job whose parts agree with each other on a stage that is none of ours."""
     made = job("erase")
@@ -92,6 +99,8 @@ def whole_jobs() -> Iterator[Escape]:
     yield Escape("jobs/stage", "no stage", labelled(PROBE, "sectum.ai/stage", ""))
     yield Escape("jobs/values", "a UID that is none", job("probe", uid="nonsense"))
     yield Escape("jobs/values", "a surface that is none", job("probe", surface="API"))
+    yield Escape("jobs/values", "a run that is none", job("probe", run="a" * 33 + "_B"))
+    yield Escape("jobs/values", "attempt 0", _attempted("0"))
     yield Escape("jobs/values", "no attempt", labelled(PROBE, "sectum.ai/attempt", "first"))
     yield Escape("jobs/labels", "one more label", but(PROBE, *META, "labels", "app", to="assistant"))
     yield Escape("jobs/labels", "one label less", but(PROBE, *META, "labels", "app.kubernetes.io/managed-by", to=GONE))
@@ -110,6 +119,7 @@ def whole_jobs() -> Iterator[Escape]:
     yield Escape("jobs/metadata", "a generated name too", but(PROBE, *META, "generateName", to="any-"))
     references: dict[str, list[Document]] = {
         "nobody": [], "another UID": [owner(uid=OTHER_UID)], "another run": [owner(run="another")],
+        "another group": [owner() | {"apiVersion": "example.com/v1"}],
         "a scenario": [owner() | {"kind": "IsolationScenario"}], "not as controller": [owner() | {"controller": False}],
         "blocking": [owner() | {"blockOwnerDeletion": True}],
         "two": [owner(), owner(run="another", uid=OTHER_UID) | {"controller": False}],
@@ -172,6 +182,8 @@ def pods() -> Iterator[Escape]:
     for stage, names in accounts.items():
         for name in names:
             yield Escape("jobs/account", f"{stage} as {name}", but(job(stage), *POD, "serviceAccountName", to=name))
+    older = but(PROBE, *POD, "serviceAccount", to="sectum-sign")
+    yield Escape("jobs/account", "by the older field", but(older, *POD, "serviceAccountName", to=GONE))
     for stage in STAGES:
         yield Escape("jobs/token", stage, but(job(stage), *POD, "automountServiceAccountToken", to=stage != "prepare"))
     yield Escape("jobs/token", "by default", but(PROBE, *POD, "automountServiceAccountToken", to=GONE))
@@ -281,6 +293,8 @@ def _environment() -> Iterator[Escape]:
     }
     for why, source in sources.items():
         yield Escape("jobs/env", f"out of {why}", but(PROBE, *env, 0, "valueFrom", to=source))
+    twice = {"name": "SECTUM_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+    yield Escape("jobs/env", "a name twice", but(PROBE, *env, 1, to=twice))
     yield Escape("jobs/env", "another image named", but(PROBE, *env, 1, "value", to=FOREIGN))
     yield Escape("jobs/env", "no image named", but(PROBE, *env, 1, "value", to=GONE))
     yield Escape("jobs/env", "another name", but(PROBE, *env, 0, "name", to="PYTHONSTARTUP"))
@@ -317,6 +331,10 @@ def volumes() -> Iterator[Escape]:
         "any": {},
     }.items():
         yield Escape("jobs/volumes", f"tmp {why}", but(PROBE, *POD, "volumes", 0, "emptyDir", to=source))
+    extra = {"name": "extra", "secret": {"secretName": "sectum-surface-vectors-passwords", "defaultMode": 0o440}}
+    unseen = {"name": "extra", "readOnly": True,
+              "mountPath": "/var/run/sectum/secrets/sectum-surface-vectors-passwords"}  # fmt: skip
+    yield Escape("jobs/volumes", "another surface's, under another name", with_volume(PROBE, extra, unseen))
     no_tmp = but(but(PROBE, *POD, "volumes", 0, to=GONE), *BOX, "volumeMounts", 0, to=GONE)
     yield Escape("jobs/volumes", "no tmp", no_tmp)
     manifest = {"secretName": f"sectum-manifest-{UID}", "defaultMode": 0o440}

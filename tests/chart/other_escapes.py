@@ -41,7 +41,8 @@ def network_policies() -> Iterator[Escape]:
     yield Escape("networkpolicies/update", "widened", POLICY, "patch", {"spec": {"egress": [{}]}})
     yield Escape("networkpolicies/namespace", "elsewhere", but(POLICY, "metadata", "namespace", to="default"))
     owners: dict[str, list[Document]] = {
-        "nobody": [], "another": [owner(uid=OTHER_UID)], "a scenario": [owner() | {"kind": "IsolationScenario"}],
+        "another group": [owner() | {"apiVersion": "example.com/v1"}], "nobody": [],
+        "another": [owner(uid=OTHER_UID)], "a scenario": [owner() | {"kind": "IsolationScenario"}],
         "not as controller": [owner() | {"controller": False}], "blocking": [owner() | {"blockOwnerDeletion": True}],
     }  # fmt: skip
     for why, references in owners.items():
@@ -120,6 +121,15 @@ def network_policies() -> Iterator[Escape]:
     yield Escape("networkpolicies/api-server", "among others", both)
 
 
+THEIRS: dict[str, Document] = {
+    "of-a-schedule": owner() | {"apiVersion": "batch/v1", "kind": "CronJob"},
+    "of-another-group": owner() | {"apiVersion": "example.com/v1"},
+    "of-a-pack": owner() | {"kind": "EvidencePack"},
+    "not-controlled": owner() | {"controller": False},
+}
+"""Names of Jobs in the namespace of runs, and who owns them."""
+
+
 def default_deny() -> Document:
     """The chart's own policy, as far as a deletion needs to know it."""
     return {"kind": "NetworkPolicy", "metadata": {"name": "sectum-default-deny", "namespace": RUNS}}
@@ -131,8 +141,9 @@ def others() -> Iterator[Escape]:
     yield Escape("deletes/own", "default-deny", default_deny(), "delete")
     stranger = {"kind": "Job", "metadata": {"name": "somebody-s", "namespace": RUNS}}
     yield Escape("deletes/own", "somebody's Job", stranger, "delete")
-    scheduled = {"kind": "Job", "metadata": {"name": "scheduled", "namespace": RUNS}}
-    yield Escape("deletes/own", "somebody's CronJob's Job", scheduled, "delete")
+    for name in THEIRS:
+        document = {"kind": "Job", "metadata": {"name": name, "namespace": RUNS}}
+        yield Escape("deletes/own", f"a Job {name}", document, "delete")
     yield Escape("kinds/spec", "fewer trials", scenario(), "patch", {"spec": {"trials": {"markersPerUser": 4}}})
     yield Escape("kinds/spec", "cancelled", run(), "patch", {"spec": {"cancel": True}})
     yield Escape("kinds/owner", "owned", scenario(), "patch", {"metadata": {"ownerReferences": [owner()]}})
@@ -163,6 +174,8 @@ def secrets() -> Iterator[Escape]:
         "not as controller": [owner() | {"controller": False}],
         "a Pod": [owner() | {"apiVersion": "v1", "kind": "Pod"}],
         "two": [owner(), owner(uid=OTHER_UID) | {"controller": False}],
+        "another group": [owner() | {"apiVersion": "example.com/v1"}],
+        "blocking": [owner() | {"blockOwnerDeletion": True}],
     }
     for why, value in references.items():
         yield wrong("owner", why, but(SECRET, "metadata", "ownerReferences", to=value))

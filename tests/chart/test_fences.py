@@ -29,7 +29,7 @@ from tests.chart.cluster import (
 from tests.chart.escapes import GONE, Escape, but
 from tests.chart.helm import RUNS
 from tests.chart.job_escapes import BOX, JOB_ESCAPES, POD
-from tests.chart.other_escapes import OTHER_ESCAPES, to_cidr
+from tests.chart.other_escapes import OTHER_ESCAPES, THEIRS, to_cidr
 from tests.operator import cluster as cluster_samples
 from tests.operator.control_plane import assets
 
@@ -42,10 +42,10 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 @pytest.fixture(scope="module")
 def stored(cluster: Cluster) -> Iterator[Cluster]:
     """With an object of each kind that an escape changes or deletes."""
-    theirs = [samples.job("probe"), samples.job("probe")]
-    theirs[0]["metadata"] |= {"name": "somebody-s", "ownerReferences": []}
-    by_schedule = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "any", "uid": samples.UID, "controller": True}
-    theirs[1]["metadata"] |= {"name": "scheduled", "ownerReferences": [by_schedule]}
+    theirs = [samples.job("probe") for _ in range(len(THEIRS) + 1)]
+    for document, (name, reference) in zip(theirs, THEIRS.items(), strict=False):
+        document["metadata"] |= {"name": name, "ownerReferences": [reference]}
+    theirs[-1]["metadata"] |= {"name": "somebody-s", "ownerReferences": []}
     ours = [samples.job("probe"), samples.network_policy(), samples.manifest_secret(), samples.scenario()]
     made = [*ours, samples.run(), *theirs]
     for document in made:

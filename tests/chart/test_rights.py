@@ -39,7 +39,7 @@ OPERATOR_RIGHTS = (
     | rights("get list watch create delete", "jobs", "cronjobs", group="batch")
     | rights("get list watch create delete", "networkpolicies", group="networking.k8s.io")
     | rights("get list watch", "pods")
-    | rights("create", "events")
+    | rights("create", "events", group="events.k8s.io")
     | rights("get", "namespaces", name=RUNS)
 )
 LEASE = rights("create", "leases", group="coordination.k8s.io") | rights(

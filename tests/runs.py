@@ -21,7 +21,7 @@ from sectum.keys.unsafe_local import UnsafeLocalKey
 from sectum.manifest import Manifest, draw_manifest, seal
 from sectum.plan import Plan, Trial, binding, make_plan
 from sectum.ports import Arm, arms_of
-from sectum.records import Record, RecordKind, Stage, read_record, sign_record
+from sectum.records import Record, RecordKind, Signed, Stage, read_record, sign_record
 from sectum.scenario import Scenario, load
 from sectum.signers.ec_key import EcKeySigner
 from sectum.verdict import derive
@@ -196,7 +196,7 @@ def sample(about: Scenario | None = None, *, play: Play | None = None, origin_se
     wrapper, signer = UnsafeLocalKey(b"k" * 32), new_signer()
     rows = [play(number, trial) for number, trial in enumerate(planned.trials)]
     table = binding(rows, [skip.row() for skip in planned.skips])
-    clear = {"scenario": about.snapshot(), "plan": table}
+    clear = {"scenario": about.snapshot(), "subset": None, "plan": table}
     sealed = seal(manifest, data_key=b"d" * 32, key=wrapper, header=clear)
     named = {
         "root": manifest.root(),
@@ -220,6 +220,7 @@ def sample(about: Scenario | None = None, *, play: Play | None = None, origin_se
         "run": RUN_ID,
         "origin": "local",
         "scenario": {**described, "snapshot": about.snapshot()},
+        "subset": None,
         "versions": {"sectum": version("sectum"), "reportlab": version("reportlab"), "python": "3.11.7"},
         "started": STARTED,
         "ended": ENDED,
@@ -264,6 +265,7 @@ def _surface_row(about: Scenario, planned: Plan, name: str) -> dict[str, Any]:
         "requests": totals.requests,
         "writes": totals.writes,
         "tokens": 0,
+        "boundary": None,
         "planted": count,
         "removed": count,
         "notRemoved": 0,
@@ -271,59 +273,107 @@ def _surface_row(about: Scenario, planned: Plan, name: str) -> dict[str, Any]:
     }
 
 
+Bodies = list[tuple[RecordKind, dict[str, Any]]]
+NOT_MEASURED: dict[str, Any] = {"boundary": None}
+
+
 def recorded(document: dict[str, Any], manifest: Manifest, *, salted_hash: str | None = None) -> dict[str, bytes]:
     """The stage records that a run with these rows leaves; a probe's with one Leak record per leaking row."""
     files: dict[str, bytes] = {}
     for surface in document["surfaces"]:
-        rows = [row for row in document["rows"] if row["surface"] == surface["name"]]
-        spent = {name: surface[name] for name in ("fault", "requests", "writes", "tokens")}
-        markers = [each for each in document["markers"] if each["surface"] == surface["name"]]
-        planted = sorted(each["id"] for each in markers if each["planted"])
-        unattributed = sorted(each["id"] for each in markers if not each["attributed"])
-        left = {name: surface[name] for name in ("removed", "notRemoved")}
-        ends: dict[Stage, tuple[dict[str, Any], dict[str, Any]]] = {
-            Stage.PLANT: ({"markers": len(markers)}, {"planted": planted, "unattributed": unattributed}),
-            Stage.CLEAN: ({"documents": len(planted)}, {**left, "requests": 0, "writes": 0}),
-        }
-        for stage, (begun, ended) in ends.items():
-            both = [(RecordKind.START, begun), (RecordKind.RESULT, ended)]
-            files |= chain(manifest, surface["name"], both, stage=stage, salted_hash=salted_hash)
-        bodies: list[tuple[RecordKind, dict[str, Any]]] = [(RecordKind.START, {"trials": len(rows)})]
-        for row in rows:
-            sees = [place for place, each in enumerate(row["arms"]) if each["arm"] == "foreign" and each["seen"]]
-            if sees:
-                so_far = {**row, "fault": "Cancelled", "arms": row["arms"][: sees[0] + 1]}
-                bodies.append((RecordKind.LEAK, {"slot": row["slot"], "row": so_far}))
-        bodies.append((RecordKind.RESULT, {"rows": rows, **spent}))
-        files |= chain(manifest, surface["name"], bodies, salted_hash=salted_hash)
+        for stage, bodies in bodies_of(document, surface).items():
+            files |= chain(manifest, surface["name"], bodies, stage=stage, salted_hash=salted_hash)
     return files
+
+
+def bodies_of(document: dict[str, Any], surface: dict[str, Any]) -> dict[Stage, Bodies]:
+    """Kind and body of every record of a surface; requests and writes are those of its probe."""
+    rows = [row for row in document["rows"] if row["surface"] == surface["name"]]
+    markers = [each for each in document["markers"] if each["surface"] == surface["name"]]
+    planted = sorted(each["id"] for each in markers if each["planted"])
+    before = [
+        {**row, "fault": "Cancelled", "arms": [arm for arm in row["arms"] if arm["arm"] == "baseline"]}
+        for row in rows
+        if row["baseline"]
+    ]
+    nothing = {"requests": 0, "writes": 0, "tokens": 0}
+    planting = {
+        "planted": planted,
+        "unattributed": sorted(each["id"] for each in markers if not each["attributed"]),
+        "faults": {},
+        "fault": None,
+    }
+    left = {name: surface[name] for name in ("removed", "notRemoved")}
+    spent = {name: surface[name] for name in ("fault", "requests", "writes", "tokens")}
+    return {
+        Stage.BASELINE: [*begun(trials=len(before)), ended(rows=before, fault=None, **nothing)],
+        Stage.PLANT: [*begun(markers=len(markers)), ended(**planting, **nothing)],
+        Stage.PROBE: [*begun(trials=len(rows)), *leaks_of(rows), ended(rows=rows, **spent)],
+        Stage.CLEAN: [*begun(documents=len(planted)), ended(**left, requests=0, writes=0)],
+    }
+
+
+def begun(**body: Any) -> Bodies:
+    """A start record's body, of the first attempt."""
+    return [(RecordKind.START, {**body, "after": None, **NOT_MEASURED})]
+
+
+def ended(**body: Any) -> tuple[RecordKind, dict[str, Any]]:
+    """A result record's body."""
+    return RecordKind.RESULT, {**body, **NOT_MEASURED}
+
+
+def leaks_of(rows: list[Row]) -> Bodies:
+    """A Leak record for each row whose foreign arm saw something, stored when it had."""
+    bodies: Bodies = []
+    for row in rows:
+        sees = [place for place, each in enumerate(row["arms"]) if each["arm"] == "foreign" and each["seen"]]
+        if sees:
+            so_far = {**row, "fault": "Cancelled", "arms": row["arms"][: sees[0] + 1]}
+            bodies.append((RecordKind.LEAK, {"slot": row["slot"], "row": so_far}))
+    return bodies
 
 
 def chain(
     manifest: Manifest,
     surface: str,
-    bodies: list[tuple[RecordKind, dict[str, Any]]],
+    bodies: Bodies,
     *,
     stage: Stage = Stage.PROBE,
+    attempt: int = 1,
     salted_hash: str | None = None,
 ) -> dict[str, bytes]:
-    """Records of one stage of one surface, each naming the one before it."""
-    files: dict[str, bytes] = {}
-    previous = None
+    """Records of one attempt at a stage of one surface, each naming the one before it."""
+    signed = signed_chain(manifest, surface, bodies, stage=stage, attempt=attempt, salted_hash=salted_hash)
+    return {each.name: each.data for each in signed}
+
+
+def signed_chain(
+    manifest: Manifest,
+    surface: str,
+    bodies: Bodies,
+    *,
+    stage: Stage = Stage.PROBE,
+    attempt: int = 1,
+    salted_hash: str | None = None,
+) -> list[Signed]:
+    """The same as records, in order."""
+    files: list[Signed] = []
     for number, (kind, body) in enumerate(bodies):
         record = Record(
             run=manifest.run,
             manifest=salted_hash or manifest.salted_hash(),
             stage=str(stage),
             surface=surface,
-            attempt=1,
+            attempt=attempt,
             kind=kind,
             number=number,
-            previous=previous,
+            previous=files[-1].digest if files else None,
+            pod=None,
+            image=None,
             body=body,
         )
-        data = sign_record(record, manifest.run_key)
-        files[record.name], previous = data, sha256(data)
+        files.append(Signed(record, sign_record(record, manifest.run_key)))
     return files
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from sectum import pipeline, records, series, stages, sweep, verify
+from sectum import run as one_run
 from sectum.actions import Action, AnswerKind, Principal, Reply, Sink, Verb, Write
 from sectum.assembly import Ended
 from sectum.clean import Cleaned, clean
@@ -423,7 +424,7 @@ def swept(scenario: Scenario, store: MemoryStore, secret: ReadSecret) -> int:
     """Sweep every orphan; how many documents are said not to be removed."""
     left = 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep, "parse", lambda _snapshot: scenario)
+        patch.setattr(one_run, "parse_scenario", lambda _snapshot: scenario)
         for run_id in asyncio.run(sweep.orphans(store)):
             cleaned = asyncio.run(sweep.sweep(run_id, secret=secret, store=store, observe=ignore))
             left += sum(each.not_removed for each in cleaned.values())
@@ -520,7 +521,7 @@ def test_sweeping_twice_does_no_harm() -> None:
     ended = run_with(scenario, store, secret)
     assert asyncio.run(sweep.orphans(store)) == []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep, "parse", lambda _snapshot: scenario)
+        patch.setattr(one_run, "parse_scenario", lambda _snapshot: scenario)
         cleaned = asyncio.run(sweep.sweep(ended.run["run"], secret=secret, store=store, observe=ignore))
     assert cleaned["memory"].not_removed == 0
 

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from sectum import dsse
-from sectum.codec import NotCanonical, b64, canonical, parse, unb64
-from sectum.records import RECORD_TYPE, Record, RecordKind, read_record, run_key_id, sign_record
+from sectum.codec import NotCanonical, b64, canonical, parse, sha256, unb64
+from sectum.records import RECORD_TYPE, Record, RecordKind, Signed, read_record, run_key_id, sign_record
 
 KEY, OTHER = (Ed25519PrivateKey.from_private_bytes(bytes(31) + bytes([each])) for each in (1, 2))
 
@@ -27,6 +27,8 @@ RECORD = Record(
     kind=RecordKind.LEAK,
     number=2,
     previous="1" * 64,
+    pod=None,
+    image=None,
     body={"rows": [1, "x", None]},
 )
 SIGNED = sign_record(RECORD, KEY)
@@ -36,7 +38,8 @@ SIGNED = sign_record(RECORD, KEY)
 def test_a_record_is_read_back_as_it_was_signed(kind: RecordKind) -> None:
     record = replace(RECORD, kind=kind)
     assert read_record(sign_record(record, KEY), public(KEY)) == record
-    assert record.name == f"probe-api-1-000002-{kind}.json"
+    signed = Signed(record, sign_record(record, KEY))
+    assert signed.name == f"probe-api-1-000002-{kind}-{sha256(signed.data)[:16]}.json"
 
 
 def test_a_record_of_another_key_is_refused() -> None:

@@ -1,22 +1,24 @@
 """A run's signed records -> its rows, and what became of each surface. Pure; `verify` does it again.
 
 Rules, in order of their weight: what an attempt saw stands, whatever became of the attempt; of what was not seen, only
-the last attempt that ended tells; where none ended, or records are missing, nothing is clean.
+the last attempt that ended tells, and nothing is clean unless it was the last; where records are missing, nothing is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sectum.attempts import Attempts, attempts_of
-from sectum.plan import PLANNED_FIELDS
+from sectum.attempts import Attempt, Attempts, attempts_of
+from sectum.plan import PLANNED_FIELDS, Shared
 from sectum.ports import Arm
 from sectum.reasons import Reason
 from sectum.records import RecordKind, Signed, Stage
+from sectum.rows import Row, standing_rows
 
-Row = dict[str, Any]
+
+_SPENT = ("requests", "writes", "tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +34,80 @@ class Account:
     """Why its records are not whole."""
 
 
-def account(surface: str, planned: Sequence[Row], signed: Iterable[Signed], *, broken: bool = False) -> Account:
+def account(
+    surface: str, planned: Sequence[Row], signed: Iterable[Signed], *, shared: Shared, broken: bool = False
+) -> Account:
     """What became of a surface.
 
     Args:
         planned: the planned parts of its trials' rows, in order; without trials there need not be a record.
-        signed: records of the run, whose signatures were checked; those of other surfaces are passed over.
+        signed: records of the run, whose signatures and shapes were checked; other surfaces' are passed over.
+        shared: does the scenario declare that an asker may see an owner's data on a surface?
         broken: is it known that records are missing or foreign ones were there?
     """
     attempts = attempts_of(signed, surface)
-    faults = tuple(_faults(attempts, len(planned)))
-    plant, probe, clean = (attempts.finished(stage) for stage in (Stage.PLANT, Stage.PROBE, Stage.CLEAN))
-    planted = frozenset(plant.result["planted"] if plant and plant.result else ())
-    spent = {name: sum(each.get(name, 0) for each in attempts.results()) for name in ("requests", "writes", "tokens")}
-    fault = probe.result["fault"] if probe and probe.result else _unplayed(attempts) if planned else None
+    faults = tuple(_faults(attempts, planned))
+    plant = attempts.finished(Stage.PLANT)
+    planted, unattributed = (
+        frozenset(plant.result[name] if plant and plant.result else ()) for name in ("planted", "unattributed")
+    )
+    fault = _fault(attempts) if planned or any(attempts.of.values()) else None
+    rows = standing_rows(attempts, planned, unattributed=unattributed, shared=shared, lacking=_lacking(attempts))
     if broken or faults:
         fault = str(Reason.RECORDS_BROKEN)
+        rows = [{**row, "fault": fault} for row in rows]
     return Account(
-        rows=tuple(_row(each, broken=broken or bool(faults)) for each in _rows(attempts, planned)),
+        rows=tuple(rows),
         planted=planted,
-        unattributed=frozenset(plant.result["unattributed"] if plant and plant.result else ()),
+        unattributed=unattributed,
         figures={
             "fault": fault,
-            **spent,
+            **{name: sum(each.get(name, 0) for each in attempts.results()) for name in _SPENT},
             "planted": len(planted),
-            "removed": sum(each.result["removed"] for each in attempts.of[Stage.CLEAN] if each.result),
+            "removed": _removed(attempts),
+            "notRemoved": _not_removed(attempts),
             "boundary": _boundary(attempts),
-            "notRemoved": clean.result["notRemoved"] if clean and clean.result else len(planted),
         },
         broken=faults,
     )
+
+
+def _lacking(attempts: Attempts) -> str | None:
+    """Why the surface was not tried to the end: a stage whose last attempt was lost, or that found it of no use."""
+    for stage in (Stage.BASELINE, Stage.PLANT, Stage.PROBE):
+        result = attempts.concluded(stage)
+        if result is None:
+            return str(Reason.UNFINISHED)
+        if stage != Stage.PROBE and result["fault"]:
+            fault: str = result["fault"]
+            return fault
+    return None
+
+
+def _fault(attempts: Attempts) -> str | None:
+    result = attempts.concluded(Stage.PROBE)
+    return _lacking(attempts) or (result["fault"] if result is not None else None)
+
+
+def _removed(attempts: Attempts) -> int:
+    return sum(each.result["removed"] for each in attempts.of[Stage.CLEAN] if each.result is not None)
+
+
+def _not_removed(attempts: Attempts) -> int:
+    """What may still be there: as the last clean says, if it ended and none was planted after it."""
+    plants, cleans = attempts.of[Stage.PLANT], attempts.of[Stage.CLEAN]
+    last = attempts.concluded(Stage.CLEAN)
+    if last is not None and (not plants or cleans[-1].number >= plants[-1].number):
+        left: int = last["notRemoved"]
+        return left
+    return max(0, sum(map(_documents, plants)) - _removed(attempts))
+
+
+def _documents(plant: Attempt) -> int:
+    """How many documents an attempt at planting may have left."""
+    if plant.result is not None:
+        return len(plant.result["planted"])
+    return int(plant.start.record.body["markers"]) if plant.start else 0
 
 
 def _boundary(attempts: Attempts) -> str | None:
@@ -81,66 +127,38 @@ def _boundary(attempts: Attempts) -> str | None:
     return "enforced" if len(measured) == len(told) and all(each["allowed"] for each in measured) else "unproven"
 
 
-def _faults(attempts: Attempts, trials: int) -> Iterable[str]:
+def _faults(attempts: Attempts, planned: Sequence[Row]) -> Iterator[str]:
     yield from attempts.faults()
+    for stage in (Stage.BASELINE, Stage.PROBE):
+        mine = {each["slot"]: each for each in planned if stage == Stage.PROBE or each["baseline"]}
+        for attempt in attempts.of[stage]:
+            yield from _other_trials(attempt, mine)
+    baseline = attempts.concluded(Stage.BASELINE)
+    before = {each["slot"]: each["arms"] for each in (baseline["rows"] if baseline is not None else ())}
     for attempt in attempts.of[Stage.PROBE]:
-        start, result = attempt.start, attempt.result
-        begun = start.record.body["trials"] if start else trials
-        if begun != trials or (result is not None and len(result["rows"]) != trials):
-            yield f"begun with {begun} trials, {len(result['rows']) if result else 'none'} recorded, {trials} planned"
-    yield from _baseline_faults(attempts)
+        for row in _all_rows(attempt):
+            if [arm for arm in row["arms"] if arm["arm"] == Arm.BASELINE] != before.get(row["slot"], []):
+                yield f"slot {row['slot']}: its arm before planting is not the one that was recorded then"
 
 
-def _baseline_faults(attempts: Attempts) -> Iterable[str]:
-    """Rows whose first arm is not the one that was played before planting."""
-    baseline, probe = attempts.finished(Stage.BASELINE), attempts.finished(Stage.PROBE)
-    before = {each["slot"]: each["arms"] for each in (baseline.result["rows"] if baseline and baseline.result else ())}
-    for row in probe.result["rows"] if probe and probe.result else ():
-        mine = [arm for arm in row["arms"] if arm["arm"] == Arm.BASELINE]
-        if mine != before.get(row["slot"], []):
-            yield f"slot {row['slot']}: its arm before planting is not the one that was recorded then"
+def _all_rows(attempt: Attempt) -> Iterator[Row]:
+    yield from attempt.rows
+    yield from (leak["row"] for leak in attempt.leaks)
 
 
-def _row(row: Row, *, broken: bool) -> Row:
-    return {**row, "fault": str(Reason.RECORDS_BROKEN)} if broken else row
-
-
-def _unplayed(attempts: Attempts) -> str:
-    """Why no probe of the surface came to its end."""
-    if attempts.of[Stage.PROBE]:
-        return str(Reason.UNFINISHED)
-    before = (attempts.finished(stage) for stage in (Stage.BASELINE, Stage.PLANT))
-    found = (each.result["fault"] for each in before if each and each.result)
-    return next(filter(None, found), str(Reason.NOT_RUN))
-
-
-def _rows(attempts: Attempts, planned: Sequence[Row]) -> list[Row]:
-    probes = attempts.of[Stage.PROBE]
-    last = attempts.finished(Stage.PROBE)
-    begun = probes[-1].number if probes else 0
-    rows: dict[str, Row] = {
-        each["slot"]: {**each, "attempt": begun, "fault": _unplayed(attempts), "arms": []} for each in planned
-    }
-    if last is not None and last.result is not None:
-        rows |= {each["slot"]: each for each in last.result["rows"] if each["slot"] in rows}
-    for attempt in probes:
-        for leak in attempt.leaks:
-            if leak["slot"] in rows and not _lives_on(leak["row"], rows[leak["slot"]]):
-                rows[leak["slot"]] = leak["row"]
-    return [rows[each["slot"]] for each in planned]
-
-
-def _lives_on(early: Row, late: Row) -> bool:
-    """Does the final row still show all that the Leak record's row had seen?"""
-    if any(early[name] != late[name] for name in (*PLANNED_FIELDS, "attempt")) or len(early["arms"]) > len(
-        late["arms"]
-    ):
-        return False
-    return all(
-        then["arm"] == now["arm"]
-        and then["asker"] == now["asker"]
-        and then["answers"] == now["answers"][: len(then["answers"])]
-        and all(seen in now["seen"] for seen in then["seen"])
-        and (then["identity"] == "unproven" or now["identity"] == "proven")
-        for then, now in zip(early["arms"], late["arms"], strict=False)
-    )
+def _other_trials(attempt: Attempt, planned: Mapping[str, Row]) -> Iterator[str]:
+    """Where an attempt's trials are not the planned ones."""
+    begun = attempt.start.record.body["trials"] if attempt.start else len(planned)
+    if begun != len(planned):
+        yield f"attempt {attempt.number} was begun with {begun} trials, {len(planned)} are planned"
+    if attempt.result is not None and [row["slot"] for row in attempt.rows] != list(planned):
+        yield f"attempt {attempt.number} recorded {len(attempt.rows)} rows that are not those of the planned trials"
+    for leak in attempt.leaks:
+        if leak["slot"] != leak["row"]["slot"]:
+            yield f"slot {leak['slot']}: its Leak record is about another"
+    for row in _all_rows(attempt):
+        should = planned.get(row["slot"])
+        if should is None or any(row[name] != should[name] for name in PLANNED_FIELDS):
+            yield f"slot {row['slot']}: recorded, but not as it is planned"
+        elif row["attempt"] != attempt.number:
+            yield f"slot {row['slot']}: recorded for another attempt"

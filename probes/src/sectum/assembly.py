@@ -25,7 +25,7 @@ from sectum.reasons import Reason
 from sectum.run import Run, stored_records
 from sectum.scenario import Surface
 from sectum.sign import open_bundle, public_key, sign_statement
-from sectum.verdict import derive
+from sectum.verdict import derive, sharing_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,7 @@ async def assemble(run: Run, signer: Signer) -> Ended:
             surface,
             [trial.row() for trial in run.plan.trials if trial.surface == surface],
             stored.signed,
+            shared=sharing_of(run.scenario.snapshot()),
             broken=stored.foreign > 0,
         )
         for surface, stored in records.items()

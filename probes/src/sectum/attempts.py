@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,12 @@ class Attempt:
         """What it came to; None for an attempt that was lost on its way."""
         last = self.signed[-1].record
         return last.body if last.kind == RecordKind.RESULT else None
+
+    @property
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """The trials' rows of its result; none for a lost attempt, and of stages that play no trials."""
+        result = self.result
+        return result.get("rows", ()) if result is not None else ()
 
     @property
     def leaks(self) -> list[Mapping[str, Any]]:
@@ -57,22 +63,27 @@ class Attempts:
         """The last attempt that came to an end."""
         return next((each for each in reversed(self.of[stage]) if each.result is not None), None)
 
+    def concluded(self, stage: Stage) -> Mapping[str, Any] | None:
+        """What the last attempt came to; None if none was begun or the last one was lost."""
+        last = self.of[stage][-1:]
+        return last[0].result if last else None
+
     def results(self) -> Iterator[Mapping[str, Any]]:
         """What every finished attempt of every stage came to."""
         return (each.result for attempts in self.of.values() for each in attempts if each.result is not None)
 
     def faults(self) -> Iterator[str]:
         """Why these are not all records of this surface; nothing if they are."""
-        for stage, attempts in self.of.items():
-            before: Signed | None = None
-            for number, attempt in enumerate(attempts, 1):
+        for attempts in self.of.values():
+            before: str | None = None
+            for attempt in attempts:
                 yield from attempt.faults()
                 start = attempt.start
-                if attempt.number != number:
-                    yield f"{stage}: attempt {number} is missing"
-                elif start and start.record.body["after"] != (before.digest if before else None):
-                    yield f"{start.name} does not name the start of the attempt before it"
-                before = start
+                # A number may be missing: an attempt that was lost before its first record. That it had none is told
+                # by the next one's `after`.
+                if start and start.record.body["after"] != before:
+                    yield f"{start.name} does not name the start of the attempt before it: one is missing or too many"
+                before = start.digest if start else None
 
 
 def attempts_of(signed: Iterable[Signed], surface: str) -> Attempts:

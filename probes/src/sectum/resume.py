@@ -8,7 +8,7 @@ from sectum.job import Found, Job
 from sectum.plant import Planted
 from sectum.probe import World
 from sectum.reasons import Reason
-from sectum.records import RecordKind, Stage
+from sectum.records import Stage
 from sectum.run import stored_records
 
 
@@ -16,14 +16,13 @@ async def resume(job: Job, stage: Stage, surface: str) -> None:
     """Take over what earlier stages of the surface found and spent, and which attempt was the last."""
     stored = await stored_records(job.about, surface)
     attempts = attempts_of(stored.signed, surface)
-    before = [each for each in attempts.of[stage] if each.number == job.attempt - 1]
-    starts = [each for attempt in before for each in attempt.signed if each.record.kind == RecordKind.START]
-    job.before = starts[0].digest if starts else None
-    baseline = attempts.finished(Stage.BASELINE)
+    starts = [each.start for each in attempts.of[stage] if each.number < job.attempt and each.start is not None]
+    job.before = starts[-1].digest if starts else None
+    baseline = attempts.concluded(Stage.BASELINE)
     job.found[surface] = Found(
         fault=_fault(attempts, stage),
         spent=_spent(attempts),
-        baseline=tuple(baseline.result["rows"]) if stage == Stage.PROBE and baseline and baseline.result else (),
+        baseline=tuple(baseline["rows"]) if stage == Stage.PROBE and baseline is not None else (),
     )
 
 
@@ -31,11 +30,11 @@ def _fault(attempts: Attempts, stage: Stage) -> str | None:
     """Why nothing more is planted or tried: the stages before did not end, or found the surface of no use."""
     needed = {Stage.BASELINE: (), Stage.PLANT: (Stage.BASELINE,), Stage.PROBE: (Stage.BASELINE, Stage.PLANT)}
     for each in needed.get(stage, ()):  # cleaning up is tried whatever happened
-        last = attempts.finished(each)
-        if last is None or last.result is None:
+        last = attempts.concluded(each)
+        if last is None:
             return str(Reason.UNFINISHED)
-        if last.result["fault"]:
-            fault: str = last.result["fault"]
+        if last["fault"]:
+            fault: str = last["fault"]
             return fault
     return None
 
@@ -57,11 +56,11 @@ async def add_planted(job: Job, world: World) -> None:
         planted = await receipts(job, surface.name)
         world.add_planted(surface.name, planted.locations)
         last = attempts_of((await stored_records(job.about, surface.name, (Stage.PLANT,))).signed, surface.name)
-        told = last.finished(Stage.PLANT)
+        told = last.concluded(Stage.PLANT)
         for marker in job.markers_of(surface.name):
-            if told is None or told.result is None:
+            if told is None:
                 world.faults[marker.id] = Reason.UNFINISHED
-            elif (fault := told.result["faults"].get(marker.id)) is not None:
+            elif (fault := told["faults"].get(marker.id)) is not None:
                 world.faults[marker.id] = Reason(fault)
 
 
@@ -70,7 +69,8 @@ async def receipts(job: Job, surface: str) -> Planted:
     planted = Planted()
     intended: dict[str, str] = {}
     folder = job.sealed_under(surface)
-    for name in await job.work.names(folder):
+    names = await job.work.names(folder)
+    for name in sorted(names, key=lambda each: int(each.removeprefix(folder).partition("/")[0])):  # later ones win
         attempt, _, leaf = name.removeprefix(folder).partition("/")
         value = job.sealer(surface, int(attempt)).unseal(await job.work.read(name))
         planted.began = True

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sectum import merkle, series
-from sectum.codec import NotCanonical, unb64
-from sectum.errors import SealBroken
+from sectum.codec import NotCanonical, parse, unb64
+from sectum.document import read_record_payload
+from sectum.errors import NotVerified, SealBroken
 from sectum.manifest import header
 from sectum.plan import MarkerSpec, Plan, Subset, make_plan
 from sectum.ports import Store
 from sectum.records import Signed, Stage, read_record
-from sectum.scenario import Scenario, parse
+from sectum.scenario import Scenario
+from sectum.scenario import parse as parse_scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Run:
 def read_run(sealed: bytes, *, store: Store, work: Store, origin: str = "local") -> Run:
     """A run from its sealed manifest; the header is authenticated only by who opens the rest. Raises ScenarioError."""
     clear = header(sealed)
-    scenario = parse(clear["scenario"])
+    scenario = parse_scenario(clear["scenario"])
     plan = make_plan(scenario, Subset.out_of(clear["subset"]))
     return Run(scenario, plan, sealed, clear, store, work, origin)
 
@@ -66,7 +68,7 @@ class Stored:
 
     signed: tuple[Signed, ...]
     foreign: int
-    """How many objects there are not signed by the run's key, or are of another run, surface or place."""
+    """How many objects there are not signed by the run's key, no records, or of another run, surface or place."""
 
 
 async def stored_records(run: Run, surface: str, stages: tuple[Stage, ...] = tuple(Stage)) -> Stored:
@@ -78,7 +80,8 @@ async def stored_records(run: Run, surface: str, stages: tuple[Stage, ...] = tup
             data = await run.work.read(name)
             try:
                 each = Signed(read_record(data, run.clear["publicKey"]), data)
-            except NotCanonical:
+                read_record_payload(unb64(parse(data)["payload"]))
+            except (NotCanonical, NotVerified):
                 foreign += 1
                 continue
             record = each.record

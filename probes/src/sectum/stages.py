@@ -97,7 +97,7 @@ async def conclude_baseline(job: Job) -> None:
         trials = _before(job, reach)
         rows = [_played(job, reach, trial) for trial in trials]
         await prove(reach, rows, BEFORE_PLANTING)
-        body = {"rows": rows, "fault": _fault(reach), **job.spent(reach)}
+        body = {"rows": rows, "fault": _cut_off(job, reach), **job.spent(reach)}
         await _conclude(job, Stage.BASELINE, reach, {"trials": len(trials)}, body)
 
     await _each_unconcluded(job, Stage.BASELINE, one)
@@ -143,7 +143,7 @@ async def conclude_planting(job: Job) -> None:
             "planted": sorted(planted.locations),
             "unattributed": sorted(planted.locations.keys() - planted.attributed),
             "faults": {marker: str(fault) for marker, fault in sorted(planted.faults.items())},
-            "fault": _fault(reach),
+            "fault": _cut_off(job, reach),
             **job.spent(reach),
         }
         await _conclude(job, Stage.PLANT, reach, {"markers": len(job.markers_of(reach.name))}, body)
@@ -193,6 +193,11 @@ def _fault(reach: Reach) -> str | None:
     return str(reach.fault or reach.gate.stopped or "") or None
 
 
+def _cut_off(job: Job, reach: Reach) -> str | None:
+    """Why nothing can be tried after this stage: a part of it that was cut off looks like the whole to the next one."""
+    return _fault(reach) or (str(Reason.CANCELLED) if job.cancelled else None)
+
+
 def _leak_recorder(job: Job, stage: Stage) -> Callable[[str, Row], Coroutine[Any, Any, None]]:
     async def on_leak(surface: str, row: Row) -> None:
         await job.record(stage, surface, RecordKind.LEAK, {"slot": row["slot"], "row": row})
@@ -226,13 +231,14 @@ async def clean_and_record(job: Job) -> None:
     """Remove what was planted, and sign what came of it."""
     counts = {reach.name: {"documents": len(_documents(job, reach))} for reach in job.reaches}
     await asyncio.gather(*(_start(job, Stage.CLEAN, reach, counts[reach.name]) for reach in job.reaches))
+    before = {reach.name: job.spent(reach) for reach in job.reaches}  # by opening clients; what cleans has its own gate
     try:
         await clean_all(job)
     finally:
         for reach in job.reaches:
-            cleaned, gate = job.cleaned[reach.name], reach.gate
+            cleaned, gate, opened = job.cleaned[reach.name], reach.gate, before[reach.name]
             body = {"removed": cleaned.removed, "notRemoved": cleaned.not_removed}
-            spent = {"requests": gate.requests, "writes": gate.writes}
+            spent = {"requests": gate.requests + opened["requests"], "writes": gate.writes + opened["writes"]}
             await _conclude(job, Stage.CLEAN, reach, counts[reach.name], {**body, **spent})
 
 

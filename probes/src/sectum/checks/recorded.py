@@ -16,6 +16,7 @@ from sectum.plan import PLANNED_FIELDS
 from sectum.reasons import Reason
 from sectum.records import Record, RecordKind, Signed
 from sectum.sign import is_envelope
+from sectum.verdict import sharing_of
 
 
 def stage_records(case: Case) -> str:
@@ -29,11 +30,12 @@ def stage_records(case: Case) -> str:
         raise Failed("surfaces with records, of the scenario and of run.json are not the same")
     stated = [{name: value for name, value in row.items() if name not in ("outcome", "reason")} for row in run["rows"]]
     recorded: list[dict[str, Any]] = []
+    shared = sharing_of(run["scenario"]["snapshot"])
     for part in run["surfaces"]:
         surface = part["name"]
         planned = [{name: row[name] for name in PLANNED_FIELDS} for row in stated if row["surface"] == surface]
         admitted = part["fault"] == Reason.RECORDS_BROKEN
-        told = account(surface, planned, signed, broken=admitted)
+        told = account(surface, planned, signed, shared=shared, broken=admitted)
         if told.broken and not admitted:
             raise Failed(f"surface {surface}: {told.broken[0]}")
         recorded += told.rows

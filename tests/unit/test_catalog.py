@@ -32,8 +32,9 @@ def test_what_ships_is_found_and_sorted_by_name() -> None:
     assert list(catalog.attacks()) == sorted(catalog.attacks())
     assert {"boundary-fetch", "entity-bleed", "semantic-cache"} <= set(catalog.attacks())
     assert {"http", "pgvector"} <= set(catalog.adapters())
-    assert list(catalog.key_backends()) == ["unsafeLocalKey"]
+    assert list(catalog.key_backends()) == ["awsKms", "unsafeLocalKey"]
     assert list(catalog.signer_backends()) == ["ecKey"]
+    assert list(catalog.store_backends()) == ["s3"]
 
 
 def test_every_file_of_a_folder_is_one_plug_in(package: Path) -> None:

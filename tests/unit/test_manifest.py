@@ -55,6 +55,7 @@ def test_the_clear_header_names_what_the_rest_is_bound_to() -> None:
         "publicKey": MANIFEST.public_key(),
         "root": MANIFEST.root(),
         "hash": MANIFEST.salted_hash(),
+        "leaves": b64(b"".join(each.leaf() for each in MANIFEST.markers + MANIFEST.decoys)),
     }
 
 

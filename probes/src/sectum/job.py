@@ -146,7 +146,13 @@ class Job:
         )
         data = sign_record(record, self.manifest.run_key)
         self.chains[stage, surface] = Chain(chain.length + 1, sha256(data), ended=kind == RecordKind.RESULT)
-        await self.work.create(place(self.run, stage, surface, self.attempt) + sha256(data), data)
+        name = place(self.run, stage, surface, self.attempt) + sha256(data)
+        stored = asyncio.ensure_future(self.work.create(name, data))
+        try:
+            await asyncio.shield(stored)
+        except asyncio.CancelledError:
+            await stored  # the chain goes on from it: it must be there
+            raise
 
 
 @dataclass(frozen=True, slots=True)

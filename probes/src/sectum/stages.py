@@ -266,5 +266,10 @@ async def clean_all(job: Job) -> None:
         raise error
     for reach in job.reaches:
         if job.cleaned[reach.name].not_removed == 0:
-            with suppress(AlreadyStored):
-                await job.work.create(f"work/{job.run}/cleaned/{reach.name}", b"{}")
+            await mark_cleaned(job, reach.name)
+
+
+async def mark_cleaned(job: Job, surface: str) -> None:
+    """Say in the store that nothing of the run is left in a surface."""
+    with suppress(AlreadyStored):
+        await job.work.create(f"work/{job.run}/cleaned/{surface}", b"{}")

@@ -16,7 +16,7 @@ from sectum.reasons import Reason
 from sectum.resume import receipts
 from sectum.run import read_run
 from sectum.secrets_dir import ReadSecret
-from sectum.stages import clean_all
+from sectum.stages import clean_all, mark_cleaned
 
 
 async def orphans(store: Store) -> list[str]:
@@ -45,6 +45,9 @@ async def sweep(run_id: str, *, secret: ReadSecret, store: Store, observe: Obser
             )
         )
         await clean_all(job)
+        for surface in job.surfaces:
+            if surface not in used:
+                await mark_cleaned(job, surface.name)
         for reach in job.reaches:
             if job.cleaned[reach.name].not_removed and (trouble := _trouble(reach)):
                 observe(Progress(reach.name, "check", 0, 1, note=trouble))

@@ -410,9 +410,15 @@ def _http(name: str, surface: MemorySurface) -> dict[str, Any]:
     calls: dict[Verb, dict[str, Any]] = {
         Verb.WHOAMI: {**items, "expect": {"$.who": "{tenant}/{user}"}},
         Verb.WRITE: {"request": {"path": "/{wanted}"}} if surface.client_chooses else {**items, "location": "$.id"},
+        Verb.RECALL: {**items, "open": Verb.RECALL_OPEN in surface.verbs},
+        Verb.ASK_CACHED: {**items, "exact": Verb.EXACT_CACHE in surface.verbs, **_cached(surface)},
     }
     adapter = {str(verb): calls.get(verb, items) for verb in sorted(surface.verbs & set(VERB_OF.values()))}
     return {"origin": f"http://{name}.invalid", "claims": [_CLAIM], **adapter}
+
+
+def _cached(surface: MemorySurface) -> dict[str, Any]:
+    return {"cached": {"$.cached": "true"}} if Verb.TELL_CACHED in surface.verbs else {}
 
 
 TOKENS = ("none", "unsigned", "foreign-key", "wrong-audience", "wrong-issuer", "expired")

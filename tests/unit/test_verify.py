@@ -12,6 +12,7 @@ from sectum.errors import UsageError
 from sectum.keys.unsafe_local import UnsafeLocalKey
 from sectum.manifest import Manifest, seal
 from sectum.plan import planned_root
+from sectum.records import Stage
 from sectum.verify import Checklist, Mark, verify
 
 from tests import runs
@@ -343,6 +344,10 @@ OTHER_EDITS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] =
     "the scenario": ("planned-trials", lambda run: _scenario(run)),
     "the Open record's number": ("planned-trials", lambda run: {**run, "open": {**run["open"], "sequence": 2}}),
     "the run's id": ("planned-trials", lambda run: {**run, "run": run["run"][:-1] + "0"}),
+    "a boundary": ("records", lambda run: _surface(run, boundary="enforced")),
+    "a subset": ("plan", lambda run: {**run, "subset": {"attacks": ["boundary-fetch"]}}),
+    "an attempt": ("records", lambda run: _row(run, 1, attempt=2)),
+    "records that are said to be broken": ("records", lambda run: _surface(run, fault="RecordsBroken")),
     "the plan's count": ("planned-trials", lambda run: {**run, "plan": {**run["plan"], "trials": 1}}),
 }
 
@@ -414,6 +419,8 @@ def resigned(members: Members) -> Members:
     return sign.sign_statement({**members, pack.BUNDLE: b""}, sample().run, sample().signer)
 
 
+OTHER_RECORD = "records/probe-mcp-1-000000-start-0123456789abcdef.json"
+OLD_RECORD = "records/probe-api-1-000000-start.json"
 SWAPPED: dict[str, tuple[str, Callable[[Members], Members]]] = {
     "another README": ("README.txt is not the one", lambda m: {**m, pack.README: b"All is well.\n"}),
     "a README with one letter more": ("README.txt is not", lambda m: {**m, pack.README: m[pack.README] + b"\n"}),
@@ -428,10 +435,8 @@ SWAPPED: dict[str, tuple[str, Callable[[Members], Members]]] = {
     "no report": ("report.pdf is missing", lambda m: {k: v for k, v in m.items() if k != pack.REPORT}),
     "no README": ("README.txt is missing", lambda m: {k: v for k, v in m.items() if k != pack.README}),
     "a file more": ("more.txt is nothing that run.json", lambda m: {**m, "more.txt": b"x"}),
-    "another surface's record": (
-        "records/probe-mcp-1-000000-start.json is nothing",
-        lambda m: {**m, "records/probe-mcp-1-000000-start.json": b"{}"},
-    ),
+    "another surface's record": (f"{OTHER_RECORD} is nothing", lambda m: {**m, OTHER_RECORD: b"{}"}),
+    "a record without its digest": (f"{OLD_RECORD} is nothing", lambda m: {**m, OLD_RECORD: b"{}"}),
     "no record": ("records/notes.json is nothing", lambda m: {**m, "records/notes.json": b"{}"}),
 }
 
@@ -471,41 +476,94 @@ def test_what_other_versions_made_is_not_made_again_and_the_step_says_so(tmp_pat
 
 
 def _leak_record_removed(records: Members) -> Members:
-    return {name: data for name, data in records.items() if not name.endswith("leak.json")}
-
-
-def _bodies(**parts: Any) -> Members:
-    """A chain of the run's own key that says something else than run.json."""
-    sound = runs.recorded(sample().run | {"rows": _bare(sample().run)}, sample().manifest)
-    return {**sound, **parts}
+    return {name: data for name, data in records.items() if "-leak-" not in name}
 
 
 def _bare(run: dict[str, Any]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in ("outcome", "reason")} for row in run["rows"]]
 
 
-def _restarted() -> Members:
-    """The run's own key says at the start that there are to be other trials than there are."""
-    sound = {name: data for name, data in sample().records.items() if "-semantic-cache-" in name}
-    bodies = []
-    for name in sorted(sound):
-        record = runs.read_record(sound[name], sample().manifest.public_key())
-        bodies.append((record.kind, {"trials": 99} if record.kind == "start" else dict(record.body)))
-    return runs.chain(sample().manifest, "semantic-cache", bodies)
+def _rewritten(stage: Stage, change: Callable[[str, dict[str, Any]], dict[str, Any]]) -> Members:
+    """The attempt of the run's own key at a stage of the cache, its bodies changed by kind, in a chain that holds."""
+    bodies = [(kind, change(kind, dict(body))) for kind, body in _recorded("semantic-cache")[stage]]
+    return runs.chain(sample().manifest, "semantic-cache", bodies, stage=stage)
 
 
+def _recorded(surface: str) -> dict[Stage, runs.Bodies]:
+    part = next(each for each in sample().run["surfaces"] if each["name"] == surface)
+    return runs.bodies_of(sample().run | {"rows": _bare(sample().run)}, part)
+
+
+def _without(records: Members, stage: str, kind: str = "") -> Members:
+    """Less the cache's records of a stage, or one of a kind."""
+    return {k: v for k, v in records.items() if not k.startswith(f"{stage}-semantic-cache-") or kind not in k}
+
+
+def _instead(stage: Stage, kind: str, **parts: Any) -> Callable[[Members], Members]:
+    """Its records of a stage, where the one of a kind says something else."""
+
+    def edited(records: Members) -> Members:
+        new = _rewritten(stage, lambda each, body: {**body, **parts} if each == kind else body)
+        return {**_without(records, stage), **new}
+
+    return edited
+
+
+def _second_attempt(*, after: str | None = None, number: int = 2) -> Callable[[Members], Members]:
+    """A second probe of the cache beside the first, which says nothing of it or something wrong."""
+
+    def edited(records: Members) -> Members:
+        bodies = [(kind, dict(body)) for kind, body in _recorded("semantic-cache")[Stage.PROBE]]
+        again = [(kind, {**body, "after": after} if kind == "start" else body) for kind, body in bodies]
+        for _, body in again:
+            for row in [*body.get("rows", ()), *([body["row"]] if "row" in body else [])]:
+                row["attempt"] = number
+        return {**records, **runs.chain(sample().manifest, "semantic-cache", again, attempt=number)}
+
+    return edited
+
+
+def _renamed(records: Members, old: str, new: str) -> Members:
+    return {name.replace(old, new, 1): data for name, data in records.items()}
+
+
+def _doubled_record(records: Members) -> Members:
+    name = next(each for each in records if each.startswith("probe-api-") and "leak" in each)
+    return {**records, name.replace("-1-000001-", "-1-000007-"): records[name]}
+
+
+NONE = "probe-api-1-000009-leak-0123456789abcdef.json"
 RECORD_EDITS: dict[str, Callable[[Members], Members]] = {
     "none": lambda _records: {},
     "a Leak record removed": _leak_record_removed,
     "the last removed": lambda records: dict(sorted(records.items())[:-1]),
     "the first removed": lambda records: dict(sorted(records.items())[1:]),
     "one surface's removed": lambda records: {k: v for k, v in records.items() if "-api-" not in k},
-    "one renamed": lambda records: {k.replace("000000", "000009", 1): v for k, v in records.items()},
-    "one renamed in its place": lambda records: {k.replace("start", "begin"): v for k, v in records.items()},
-    "begun with another count": lambda records: {**records, **_restarted()},
-    "one twice": lambda records: {**records, "probe-api-1-000007-leak.json": records["probe-api-1-000001-leak.json"]},
-    "one that is none": lambda records: {**records, "probe-api-1-000009-leak.json": b"{}"},
+    "a baseline's result removed": lambda records: _without(records, "baseline", "result"),
+    "all of a baseline removed": lambda records: _without(records, "baseline"),
+    "a planting's result removed": lambda records: _without(records, "plant", "result"),
+    "all of a planting removed": lambda records: _without(records, "plant"),
+    "a probe's start removed": lambda records: _without(records, "probe", "start"),
+    "a probe's result removed": lambda records: _without(records, "probe", "result"),
+    "all of a probe removed": lambda records: _without(records, "probe"),
+    "a cleaning's result removed": lambda records: _without(records, "clean", "result"),
+    "one renamed": lambda records: _renamed(records, "000000", "000009"),
+    "one renamed in its place": lambda records: _renamed(records, "start", "begin"),
+    "begun with another count": _instead(Stage.PROBE, "start", trials=99),
+    "a baseline begun with another count": _instead(Stage.BASELINE, "start", trials=99),
+    "a probe of no rows": _instead(Stage.PROBE, "result", rows=[]),
+    "a planting with a fault": _instead(Stage.PLANT, "result", fault="Budget"),
+    "a planting of less": _instead(Stage.PLANT, "result", planted=[]),
+    "a boundary that was measured": _instead(
+        Stage.CLEAN, "result", boundary={"allowed": True, "metadata": True, "apiServer": False}
+    ),
+    "an attempt that names one that is not there": _instead(Stage.PROBE, "start", after="0" * 64),
+    "an attempt more that names none": _second_attempt(),
+    "an attempt more that names another": _second_attempt(after="0" * 64, number=3),
+    "one twice": _doubled_record,
+    "one that is none": lambda records: {**records, NONE: b"{}"},
     "one signed by another": lambda records: {**records, **_signed_by_another(records)},
+    "all signed by another": lambda records: _signed_by_another(records),
 }
 
 
@@ -551,18 +609,30 @@ def test_a_run_key_of_the_forgers_own_fails_with_an_anchor_and_is_told_without(t
 def test_a_leak_record_whose_sighting_is_gone_fails(tmp_path: Path) -> None:
     """Whoever holds the run's key too erases a leak from the result, but the Leak record was stored at once."""
     run = _leak_erased(runs.copied(sample().run))
-    honest = runs.recorded(sample().run | {"rows": _bare(sample().run)}, sample().manifest)
-    bodies = []
-    for name in sorted(each for each in honest if each.startswith("probe-api-")):
-        record = runs.read_record(honest[name], sample().manifest.public_key())
-        rows = [row for row in _bare(run) if row["surface"] == "api"]
-        body = {**record.body, "rows": rows} if record.kind == "result" else dict(record.body)
-        bodies.append((record.kind, body))
-    records = {**sample().records, **runs.chain(sample().manifest, "api", bodies)}
-    checklist = check(tmp_path, forged(run, records))
+    rows = [row for row in _bare(run) if row["surface"] == "api"]
+    bodies = [
+        (kind, {**body, "rows": rows} if kind == "result" else dict(body))
+        for kind, body in _recorded("api")[Stage.PROBE]
+    ]
+    others = {name: data for name, data in sample().records.items() if not name.startswith("probe-api-")}
+    checklist = check(tmp_path, forged(run, {**others, **runs.chain(sample().manifest, "api", bodies)}))
     assert failed(checklist) == {"records"}
-    assert f"slot {run['rows'][0]['slot']}" in checklist.steps[7].text
-    assert "is gone from its row" in checklist.steps[7].text
+    assert f"slot {run['rows'][0]['slot']}: its row is not the one that was recorded" in checklist.steps[7].text
+
+
+def test_broken_records_that_the_pack_admits_hold_and_nothing_of_the_surface_passes(tmp_path: Path) -> None:
+    """What the assembler met in the store and could not put into the pack only takes away."""
+    run = runs.copied(sample().run)
+    run["surfaces"][1]["fault"] = "RecordsBroken"
+    for row in run["rows"]:
+        if row["surface"] == "semantic-cache":
+            row["fault"] = "RecordsBroken"
+    checklist = check(tmp_path, forged(runs.rejudged(run)), anchors="open manifest")
+    assert failed(checklist) == set()
+    assert checklist.verified
+    lie = runs.copied(run)
+    next(row for row in lie["rows"] if row["surface"] == "semantic-cache")["fault"] = None
+    assert failed(check(tmp_path, forged(runs.rejudged(lie)))) == {"records"}
 
 
 # --- anchors

@@ -17,7 +17,6 @@ from sectum.reasons import Reason
 from sectum.records import RecordKind, Signed, Stage
 from sectum.rows import Row, standing_rows
 
-
 _SPENT = ("requests", "writes", "tokens")
 
 

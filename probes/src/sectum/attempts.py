@@ -79,11 +79,11 @@ class Attempts:
             for attempt in attempts:
                 yield from attempt.faults()
                 start = attempt.start
-                # A number may be missing: an attempt that was lost before its first record. That it had none is told
-                # by the next one's `after`.
+                # A number may be missing: an attempt that was lost before its first record. That it had none, and that
+                # no attempt is shorter than it was, is told by the next one's `after`.
                 if start and start.record.body["after"] != before:
-                    yield f"{start.name} does not name the start of the attempt before it: one is missing or too many"
-                before = start.digest if start else None
+                    yield f"{start.name} does not name the last record of the attempt before it"
+                before = attempt.signed[-1].digest
 
 
 def attempts_of(signed: Iterable[Signed], surface: str) -> Attempts:

@@ -61,7 +61,7 @@ class Job:
     runner: Runner = field(default_factory=Runner)
     measure: Measure = no_boundary
     before: str | None = None
-    """Digest of the start record of the attempt before this one."""
+    """Digest of the last record of the attempt before this one; that attempt had ended when this one began."""
     reaches: list[Reach] = field(default_factory=list)
     found: dict[str, Found] = field(default_factory=dict)
     """Surface -> what stages before this process left; locally nothing."""

@@ -16,8 +16,8 @@ async def resume(job: Job, stage: Stage, surface: str) -> None:
     """Take over what earlier stages of the surface found and spent, and which attempt was the last."""
     stored = await stored_records(job.about, surface)
     attempts = attempts_of(stored.signed, surface)
-    starts = [each.start for each in attempts.of[stage] if each.number < job.attempt and each.start is not None]
-    job.before = starts[-1].digest if starts else None
+    before = [each.signed[-1] for each in attempts.of[stage] if each.number < job.attempt]
+    job.before = before[-1].digest if before else None
     baseline = attempts.concluded(Stage.BASELINE)
     job.found[surface] = Found(
         fault=_fault(attempts, stage),

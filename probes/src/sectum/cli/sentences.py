@@ -70,6 +70,14 @@ WHY: dict[Reason, Sentence] = {
         "a plug-in failed", "report it; the log on stderr names the plug-in and the kind of error"
     ),
     Reason.NOT_RUN: Sentence("an arm of the trial was not played", "see the surface's fault in run.json"),
+    Reason.UNFINISHED: Sentence(
+        "the process that was at it was lost: killed, out of memory, or never started",
+        "look at the events of its Job or at what stopped it, and run again",
+    ),
+    Reason.RECORDS_BROKEN: Sentence(
+        "its signed records are not whole: one is missing, is there twice, or is not this run's",
+        "find out who wrote to the record store, and run again",
+    ),
     Reason.ANSWER_FAULT: Sentence(
         "answers said nothing about isolation: a timeout, 5xx, 429, 401, a redirect, or malformed or too large",
         "compare what the surface answers with what the adapter expects",
@@ -93,6 +101,7 @@ WHY_SKIPPED: dict[SkipReason, str] = {
     SkipReason.IMPACT: "its impact is not allowed",
     SkipReason.VERB_MISSING: "the adapter cannot do what it needs",
     SkipReason.NOT_REQUESTED: "not requested",
+    SkipReason.NOT_IN_SUBSET: "not in the part that this run is for",
     SkipReason.NO_OTHER_TENANT: "nobody of another tenant to ask",
     SkipReason.NO_OTHER_USER: "no second user of the same tenant to ask",
 }

@@ -1,0 +1,381 @@
+"""What a surface's records lead to: every Leak stands, and nothing passes where a record is missing or too many."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from sectum.account import Account, account
+from sectum.finding import Outcome, judge, principal
+from sectum.plan import PLANNED_FIELDS
+from sectum.records import RecordKind, Signed, Stage, sign_record
+from sectum.rows import Row
+from sectum.verdict import sharing_of
+
+from tests import runs
+
+QUIET = settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+NOTHING = {"requests": 0, "writes": 0, "tokens": 0}
+
+
+@cache
+def sample() -> runs.Sample:
+    evidence = {**runs.document()["spec"]["evidence"], "formats": []}
+    people = {"acme": ["alice"], "globex": ["bob"]}
+    return runs.sample(runs.scenario(tenants=people, kinds=["api"], evidence=evidence))
+
+
+@cache
+def trials() -> tuple[runs.Trial, ...]:
+    return sample().plan.trials
+
+
+SHARED = sharing_of({"spec": {}})
+CLEAN, LEAK, FAULT, UNPROVEN = "clean", "leak", "fault", "unproven leak"
+
+
+@dataclass(frozen=True)
+class Played:
+    """An attempt at probing: what each trial comes to, and how many records are there before it is lost, if it is."""
+
+    trials: tuple[str, ...]
+    lost_after: int | None = None
+
+
+def row(trial: runs.Trial, what: str, attempt: int) -> Row:
+    made = runs.fault_row(trial, "Budget") if what == FAULT else runs.clean_row(trial)
+    if what in (LEAK, UNPROVEN):
+        made = runs.leak_row(trial)
+    if what == UNPROVEN:
+        for arm in made["arms"]:
+            arm["identity"] = "unproven"
+    return {**made, "attempt": attempt}
+
+
+def chain(stage: Stage, bodies: runs.Bodies, attempt: int, before: list[Signed]) -> list[Signed]:
+    """An attempt after those that are there."""
+    mine = [each for each in before if each.record.stage == stage]
+    after = mine[-1].digest if mine else None
+    told = [(kind, {**body, "after": after} if kind == RecordKind.START else body) for kind, body in bodies]
+    return runs.signed_chain(sample().manifest, "api", told, stage=stage, attempt=attempt)
+
+
+def records(attempts: list[Played]) -> list[Signed]:
+    """Everything that a run leaves whose probe took these attempts."""
+    part = sample().run["surfaces"][0]
+    bodies = runs.bodies_of(sample().run, part)
+    made = [each for stage in (Stage.BASELINE, Stage.PLANT, Stage.CLEAN) for each in chain(stage, bodies[stage], 1, [])]
+    for number, played in enumerate(attempts, 1):
+        rows = [row(trial, what, number) for trial, what in zip(trials(), played.trials, strict=True)]
+        result = runs.ended(rows=rows, fault=None, **NOTHING)
+        told = [*runs.begun(trials=len(rows)), *runs.leaks_of(rows), result]
+        kept = told if played.lost_after is None else told[: max(1, min(played.lost_after, len(told) - 1))]
+        made += chain(Stage.PROBE, kept, number, made)
+    return made
+
+
+PLANNED = tuple({name: each[name] for name in PLANNED_FIELDS} for each in sample().run["rows"])
+
+
+def told(signed: list[Signed], *, broken: bool = False) -> Account:
+    return account("api", PLANNED, signed, shared=SHARED, broken=broken)
+
+
+def outcomes(found: Account) -> dict[str, tuple[str, str | None]]:
+    owners = {each["id"]: principal(each["owner"]) for each in (*sample().run["markers"], *sample().run["decoys"])}
+    judged = {each["slot"]: judge(each, owners, SHARED) for each in found.rows}
+    return {slot: (str(outcome), reason) for slot, (outcome, reason) in judged.items()}
+
+
+def leaking(signed: list[Signed]) -> set[str]:
+    """Slots of which a Leak record tells that counts."""
+    bodies = [each.record.body for each in signed if each.record.kind == RecordKind.LEAK]
+    return {body["slot"] for body in bodies if all(arm["identity"] == "proven" for arm in body["row"]["arms"])}
+
+
+plays = st.builds(
+    Played,
+    st.tuples(*(st.sampled_from([CLEAN, CLEAN, LEAK, FAULT, UNPROVEN]) for _ in trials())),
+    st.none() | st.integers(1, 4),
+)
+some = st.lists(plays, min_size=1, max_size=3)
+
+
+# --- whole sets
+
+
+@QUIET
+@given(some)
+def test_a_whole_set_gives_the_last_probe_s_rows_and_beside_them_what_others_saw(attempts: list[Played]) -> None:
+    signed = records(attempts)
+    found, last = told(signed), attempts[-1]
+    assert found.broken == ()
+    outcome = outcomes(found)
+    for slot in leaking(signed):
+        assert outcome[slot] == (Outcome.LEAK, None)
+    assert {slot for slot, (each, _) in outcome.items() if each == Outcome.LEAK} == leaking(signed)
+    if last.lost_after is not None:
+        assert passed(found) == set()
+        assert found.figures["fault"] == "Unfinished"
+        return
+    assert found.figures["fault"] is None
+    mine = {trial.slot: row(trial, what, len(attempts)) for trial, what in zip(trials(), last.trials, strict=True)}
+    seen = {each.record.body["slot"] for each in signed if each.record.kind == RecordKind.LEAK}
+    for each in found.rows:
+        if each["slot"] not in seen or len(attempts) == 1:
+            assert each == mine[each["slot"]]
+
+
+@QUIET
+@given(some, st.randoms(use_true_random=False))
+def test_the_order_in_which_records_are_read_does_not_matter(attempts: list[Played], chance: Any) -> None:
+    signed = records(attempts)
+    shuffled = list(signed)
+    chance.shuffle(shuffled)
+    assert told(shuffled) == told(signed)
+
+
+# --- sets that are not whole
+
+
+@QUIET
+@given(some, st.data())
+def test_where_a_record_is_missing_nothing_passes_and_every_leak_that_is_told_stands(
+    attempts: list[Played], data: st.DataObject
+) -> None:
+    signed = records(attempts)
+    gone = data.draw(st.sampled_from([each for each in signed if each.record.stage != Stage.CLEAN]))
+    # Of an attempt nobody comes after, no record at all may be left: as if it had not been begun.
+    last = [each for each in signed if each.record.stage == gone.record.stage and each.record.attempt == len(attempts)]
+    assume(len(attempts) == 1 or last != [gone])
+    left = [each for each in signed if each is not gone]
+    found = told(left)
+    assert passed(found) == set()
+    assert leaking(left) <= leaks(found)
+    assert found.figures["fault"] in ("Unfinished", "RecordsBroken")
+
+
+@QUIET
+@given(some, st.data())
+def test_where_a_record_is_there_twice_or_changed_nothing_passes(attempts: list[Played], data: st.DataObject) -> None:
+    signed = records(attempts)
+    one = data.draw(st.sampled_from(signed))
+    parts = data.draw(
+        st.sampled_from(
+            [
+                {},
+                {"number": one.record.number + 1},
+                {"number": 7},
+                {"previous": "0" * 64},
+                {"attempt": one.record.attempt + 1},
+                {"attempt": 9},
+            ]
+        )
+    )
+    added = resigned(one, **parts)
+    found = told([*signed, added])
+    assert found.broken != ()
+    assert passed(found) == set()
+    assert leaking(signed) <= leaks(found)
+    assert found.figures["fault"] == "RecordsBroken"
+
+
+@QUIET
+@given(some)
+def test_where_foreign_records_were_met_nothing_passes_and_leaks_stand(attempts: list[Played]) -> None:
+    signed = records(attempts)
+    found = told(signed, broken=True)
+    assert passed(found) == set()
+    assert leaks(found) == leaking(signed)
+    assert (found.broken, found.figures["fault"]) == ((), "RecordsBroken")
+
+
+@QUIET
+@given(some)
+def test_records_of_other_surfaces_do_not_matter(attempts: list[Played]) -> None:
+    signed = records(attempts)
+    assert told([*signed, *(resigned(each, surface="other") for each in signed)]) == told(signed)
+
+
+def passed(found: Account) -> set[str]:
+    return {slot for slot, (outcome, _) in outcomes(found).items() if outcome == Outcome.PASS}
+
+
+def leaks(found: Account) -> set[str]:
+    return {slot for slot, (outcome, _) in outcomes(found).items() if outcome == Outcome.LEAK}
+
+
+def resigned(one: Signed, **parts: Any) -> Signed:
+    record = replace(one.record, **parts)
+    return Signed(record, sign_record(record, sample().manifest.run_key))
+
+
+# --- tables
+
+ALL_CLEAN = Played((CLEAN,) * len(trials()))
+
+
+def lost(*first: str, after: int) -> Played:
+    return Played((*first, *ALL_CLEAN.trials[len(first) :]), after)
+
+
+def first_of(attempts: list[Played]) -> tuple[str, str | None]:
+    return outcomes(told(records(attempts)))[trials()[0].slot]
+
+
+FIRST: dict[str, tuple[list[Played], tuple[str, str | None]]] = {
+    "a leak, then lost": ([lost(LEAK, after=2)], ("Leak", None)),
+    "a leak in a lost one, then clean": ([lost(LEAK, after=2), ALL_CLEAN], ("Leak", None)),
+    "a leak in one that ended, then clean": ([Played((LEAK, *ALL_CLEAN.trials[1:])), ALL_CLEAN], ("Leak", None)),
+    "clean, then a leak": ([ALL_CLEAN, Played((LEAK, *ALL_CLEAN.trials[1:]))], ("Leak", None)),
+    "a leak, then one of nobody's": ([lost(LEAK, after=2), lost(UNPROVEN, after=2)], ("Leak", None)),
+    "one of nobody's, then a leak": ([lost(UNPROVEN, after=2), lost(LEAK, after=2)], ("Leak", None)),
+    "one of nobody's in a lost one, then clean": (
+        [lost(UNPROVEN, after=2), ALL_CLEAN],
+        ("Inconclusive", "Cancelled"),
+    ),
+    "lost, then clean": ([lost(after=1), ALL_CLEAN], ("Pass", None)),
+    "clean, then lost": ([ALL_CLEAN, lost(after=1)], ("Inconclusive", "Unfinished")),
+    "a fault, then clean": ([Played((FAULT, *ALL_CLEAN.trials[1:])), ALL_CLEAN], ("Pass", None)),
+    "lost twice": ([lost(after=1), lost(after=1)], ("Inconclusive", "Unfinished")),
+}
+
+
+@pytest.mark.parametrize("case", FIRST)
+def test_what_attempts_told_of_a_trial_comes_to(case: str) -> None:
+    attempts, outcome = FIRST[case]
+    assert first_of(attempts) == outcome
+
+
+def test_a_leak_that_one_attempt_saw_and_its_row_does_not_show_leaves_nothing_of_the_attack_clean() -> None:
+    """Two attempts saw two things in one trial; the row shows the later, and what else was seen is not forgotten."""
+    third = next(each.id for each in sample().plan.markers if each.owner == trials()[0].owner and each.number == 2)
+    signed = records([lost(LEAK, after=2), lost(LEAK, after=2), ALL_CLEAN])
+    early = next(each for each in signed if each.record.kind == RecordKind.LEAK and each.record.attempt == 1)
+    other = runs.copied(dict(early.record.body))
+    other["row"]["arms"][1]["seen"][0]["marker"] = third
+    seen = resigned(early, body=other)
+    start = next(each for each in signed if each.record.kind == RecordKind.START and each.record.attempt == 2)
+    signed = [each for each in signed if each.record.attempt == 1 and each is not early] + [
+        seen,
+        *_after(seen, [each for each in signed if each.record.attempt == 2]),
+    ]
+    assert start.record.body["after"] == early.digest
+    found = told(signed + _last(signed))
+    assert found.broken == ()
+    of_attack = [each for each in found.rows if each["attack"] == trials()[0].attack]
+    assert {outcomes(found)[each["slot"]][0] for each in of_attack} == {"Leak", "Inconclusive"}
+
+
+def _after(before: Signed, attempt: list[Signed]) -> list[Signed]:
+    bodies = [(each.record.kind, dict(each.record.body)) for each in attempt]
+    return chain(Stage.PROBE, bodies, attempt[0].record.attempt, [before])
+
+
+def _last(signed: list[Signed]) -> list[Signed]:
+    rows = [row(trial, CLEAN, 3) for trial in trials()]
+    bodies = [*runs.begun(trials=len(rows)), runs.ended(rows=rows, fault=None, **NOTHING)]
+    return chain(Stage.PROBE, bodies, 3, signed)
+
+
+def instead(stage: Stage, change: Callable[[list[Signed]], list[Signed]]) -> Account:
+    """The account where a stage's records are others."""
+    signed = records([ALL_CLEAN])
+    mine = [each for each in signed if each.record.stage == stage]
+    return told([each for each in signed if each not in mine] + change(mine))
+
+
+@pytest.mark.parametrize("stage", [Stage.BASELINE, Stage.PLANT, Stage.PROBE])
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_stage_that_never_began_or_never_ended_is_unfinished(stage: Stage, left: int) -> None:
+    found = instead(stage, lambda mine: mine[:left])
+    assert found.broken == ()
+    assert {reason for _, reason in outcomes(found).values()} == {"Unfinished"}
+    assert found.figures["fault"] == "Unfinished"
+
+
+@pytest.mark.parametrize("stage", [Stage.BASELINE, Stage.PLANT])
+def test_where_an_earlier_stage_had_a_fault_nothing_is_clean(stage: Stage) -> None:
+    def with_fault(mine: list[Signed]) -> list[Signed]:
+        return [mine[0], resigned(mine[1], body={**mine[1].record.body, "fault": "Unreachable"})]
+
+    found = instead(stage, with_fault)
+    assert {reason for _, reason in outcomes(found).values()} == {"Unreachable"}
+    assert found.figures["fault"] == "Unreachable"
+
+
+def test_without_trials_and_records_there_is_nothing_wrong() -> None:
+    found = account("api", (), [], shared=SHARED)
+    assert (found.rows, found.broken, found.figures["fault"], found.figures["notRemoved"]) == ((), (), None, 0)
+
+
+def cleaned(cleans: list[tuple[int, int, int | None]], plants: tuple[int | None, ...]) -> tuple[int, int]:
+    """`removed` and `notRemoved`.
+
+    Args:
+        cleans: number, removed and not removed of each attempt at cleaning; None: it was lost.
+        plants: how many documents each attempt at planting says that it left; None: it was lost.
+    """
+    signed = [each for each in records([ALL_CLEAN]) if each.record.stage in (Stage.BASELINE, Stage.PROBE)]
+    ids = sorted(each.id for each in sample().plan.markers)
+    for number, count in enumerate(plants, 1):
+        bodies = runs.begun(markers=len(ids))
+        if count is not None:
+            told_ = {"planted": ids[:count], "unattributed": [], "faults": {}, "fault": None}
+            bodies.append(runs.ended(**told_, **NOTHING))
+        signed += chain(Stage.PLANT, bodies, number, signed)
+    for number, removed, left in cleans:
+        bodies = runs.begun(documents=len(ids))
+        if left is not None:
+            bodies.append(runs.ended(removed=removed, notRemoved=left, requests=1, writes=1))
+        signed += chain(Stage.CLEAN, bodies, number, signed)
+    found = told(signed)
+    assert found.broken == ()
+    return found.figures["removed"], found.figures["notRemoved"]
+
+
+MANY = len(sample().plan.markers)
+LEFT: dict[str, tuple[list[tuple[int, int, int | None]], tuple[int | None, ...], tuple[int, int]]] = {
+    "all removed": ([(1, 3, 0)], (3,), (3, 0)),
+    "one not": ([(1, 2, 1)], (3,), (2, 1)),
+    "one not, then it was": ([(1, 2, 1), (2, 1, 0)], (3,), (3, 0)),
+    "never cleaned": ([], (3,), (0, 3)),
+    "cleaning was lost": ([(1, 0, None)], (3,), (0, 3)),
+    "cleaning was lost the second time": ([(1, 2, 1), (2, 0, None)], (3,), (2, 1)),
+    "planting was lost and nothing cleaned": ([], (None,), (0, MANY)),
+    "planting was lost and cleaned": ([(1, 2, 0)], (None,), (2, 0)),
+    "planted again after cleaning, and cleaned": ([(1, 2, 0), (2, 3, 0)], (None, 3), (5, 0)),
+    "planted again after cleaning, and not cleaned": ([(1, 3, 0)], (3, 3), (3, 3)),
+    "planted again and its cleaning lost": ([(1, 3, 0), (2, 0, None)], (3, 3), (3, 3)),
+}
+
+
+@pytest.mark.parametrize("case", LEFT)
+def test_what_is_left_is_never_said_to_be_less_than_it_may_be(case: str) -> None:
+    cleans, plants, should = LEFT[case]
+    assert cleaned(cleans, plants) == should
+
+
+def measured(*boundaries: dict[str, bool] | None) -> str | None:
+    """The boundary where the records of the probe and of cleaning say these."""
+    signed = records([ALL_CLEAN])
+    mine = [each for each in signed if each.record.stage in (Stage.PROBE, Stage.CLEAN)]
+    bodies = [{**each.record.body, "boundary": told_} for each, told_ in zip(mine, boundaries, strict=True)]
+    changed = [resigned(each, body=body) for each, body in zip(mine, bodies, strict=True)]
+    boundary: str | None = account("api", (), changed, shared=SHARED).figures["boundary"]
+    return boundary
+
+
+SHUT = {"allowed": True, "metadata": False, "apiServer": False}
+
+
+def test_the_boundary_is_enforced_only_where_every_record_says_so() -> None:
+    assert measured(None, None, None, None) is None
+    assert measured(SHUT, SHUT, SHUT, SHUT) == "enforced"
+    assert measured(SHUT, SHUT, None, SHUT) == "unproven"
+    assert measured(SHUT, {**SHUT, "allowed": False}, SHUT, SHUT) == "unproven"
+    assert measured(SHUT, SHUT, SHUT, {**SHUT, "metadata": True}) == "open"
+    assert measured(None, None, None, {**SHUT, "apiServer": True}) == "open"

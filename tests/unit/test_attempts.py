@@ -1,0 +1,116 @@
+"""Records -> attempts: which of a surface's records belong together, and what shows that one is missing or too many."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sectum.attempts import Attempts, attempts_of
+from sectum.records import Record, RecordKind, Signed, Stage, sign_record
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(31) + b"\x07")
+START, LEAK, RESULT = RecordKind
+FIRST = Record(
+    run="r",
+    manifest="0" * 64,
+    stage="probe",
+    surface="api",
+    attempt=1,
+    kind=START,
+    number=0,
+    previous=None,
+    pod=None,
+    image=None,
+    body={},
+)
+
+
+def signed(record: Record, **parts: Any) -> Signed:
+    changed = replace(record, **parts)
+    return Signed(changed, sign_record(changed, KEY))
+
+
+def chain(*kinds: RecordKind, attempt: int = 1, after: Signed | None = None, **parts: Any) -> list[Signed]:
+    """An attempt with records of these kinds."""
+    made: list[Signed] = []
+    for number, kind in enumerate(kinds):
+        body = {"after": after.digest if after else None} if kind == START else {"what": number}
+        before = made[-1].digest if made else None
+        head = {"attempt": attempt, "kind": kind, "number": number, "previous": before, **parts}
+        made.append(signed(FIRST, **head, body=body))
+    return made
+
+
+@cache
+def three() -> tuple[Signed, ...]:
+    """Three probes: the first lost after a Leak, the second ended, the third lost at once."""
+    first = chain(START, LEAK)
+    second = chain(START, LEAK, LEAK, RESULT, attempt=2, after=first[-1])
+    return (*first, *second, *chain(START, attempt=3, after=second[-1]))
+
+
+def faults(records: list[Signed]) -> list[str]:
+    return list(attempts_of(records, "api").faults())
+
+
+def test_the_attempts_of_a_surface_are_told_apart_in_whatever_order_their_records_come() -> None:
+    others = [*chain(START, surface="other"), *chain(START, RESULT, stage="plant")]
+    found: Attempts = attempts_of([*reversed(three()), *others], "api")
+    assert [[each.record.kind for each in attempt.signed] for attempt in found.of[Stage.PROBE]] == [
+        [START, LEAK],
+        [START, LEAK, LEAK, RESULT],
+        [START],
+    ]
+    assert [len(found.of[stage]) for stage in Stage] == [0, 1, 3, 0]
+    assert list(found.faults()) == []
+
+
+def test_the_last_that_ended_is_not_what_the_stage_concluded_if_one_more_was_begun() -> None:
+    found = attempts_of(three(), "api")
+    last = found.finished(Stage.PROBE)
+    assert last is not None
+    assert last.number == 2
+    assert found.concluded(Stage.PROBE) is None
+    assert attempts_of(three()[:-1], "api").concluded(Stage.PROBE) == {"what": 3}
+    assert (found.finished(Stage.CLEAN), found.concluded(Stage.CLEAN)) == (None, None)
+    assert [len(attempt.leaks) for attempt in found.of[Stage.PROBE]] == [1, 2, 0]
+
+
+def test_an_attempt_that_left_no_record_is_none() -> None:
+    """A pod that never started: the next one has its number and names the one before."""
+    first = chain(START, RESULT, attempt=2)
+    assert faults([*first, *chain(START, RESULT, attempt=5, after=first[-1])]) == []
+
+
+EDITS: dict[str, Callable[[list[Signed]], list[Signed]]] = {
+    "a start missing": lambda all_: all_[1:],
+    "a Leak record of a lost attempt missing": lambda all_: [*all_[:1], *all_[2:]],
+    "the first attempt missing": lambda all_: all_[2:],
+    "an attempt between missing": lambda all_: [*all_[:2], *all_[6:]],
+    "one in the middle missing": lambda all_: [*all_[:3], *all_[4:]],
+    "a result missing, and one more begun": lambda all_: [*all_[:5], *all_[6:]],
+    "one there twice": lambda all_: [*all_, all_[3]],
+    "another of the same number": lambda all_: [*all_, signed(all_[3].record, body={"what": 99})],
+    "one after the result": lambda all_: [
+        *all_[:6],
+        signed(all_[5].record, kind=LEAK, number=4, previous=all_[5].digest),
+    ],
+    "two starts": lambda all_: [*all_[:6], signed(all_[2].record, number=4, previous=all_[5].digest)],
+    "numbers that changed places": lambda all_: [
+        *all_[:3],
+        signed(all_[3].record, number=2),
+        signed(all_[4].record, number=1),
+        *all_[5:],
+    ],
+    "a start that names another": lambda all_: [*all_[:6], signed(all_[6].record, body={"after": "0" * 64})],
+    "a start that names none": lambda all_: [*all_[:6], signed(all_[6].record, body={"after": None})],
+    "a first that names one": lambda _all: chain(START, after=three()[0]),
+    "one of another attempt": lambda all_: [*all_, signed(all_[3].record, attempt=3)],
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_records_that_are_not_whole_have_a_fault(edit: str) -> None:
+    assert faults(EDITS[edit](list(three()))) != []

@@ -15,7 +15,7 @@ from sectum import dsse, series
 from sectum import pack as packing
 from sectum.account import Account, account
 from sectum.codec import NotCanonical, digest, parse, sha256
-from sectum.container import from_zip, to_zip
+from sectum.container import BadContainer, from_zip, to_zip
 from sectum.errors import AlreadyStored, NotStored, NotVerified
 from sectum.finding import Outcome
 from sectum.plan import MarkerSpec
@@ -125,16 +125,19 @@ async def _opened(run: Run, signer: Signer) -> tuple[str, bytes]:
 async def _adopted(run: Run, signer: Signer, name: str, opened: str, open_data: bytes) -> Ended:
     """The pack that is there, if this signer made it for this run; raises NotStored, NotVerified."""
     data = await run.store.read(name)
-    members = from_zip(data)
-    result: dict[str, Any] = parse(members[packing.RUN])
+    other = NotVerified("there is another object under the name of the run's pack")
     try:
-        bundle = open_bundle(members[packing.BUNDLE])
-    except NotCanonical:
-        raise NotVerified("there is another object under the name of the run's pack") from None
-    files = {member: content for member, content in members.items() if member != packing.BUNDLE}
-    ours = bundle.signed_by(public_key(signer.public_pem)) and bundle.statement == packing.statement(result, files)
-    if not ours or result["run"] != run.id or result["open"]["digest"] != sha256(open_data):
-        raise NotVerified("there is another object under the name of the run's pack")
+        members = from_zip(data)
+        bundle = open_bundle(members.pop(packing.BUNDLE))
+        if not bundle.signed_by(public_key(signer.public_pem)):
+            raise other
+        result: dict[str, Any] = parse(members[packing.RUN])
+        ours = bundle.statement == packing.statement(result, members)
+        mine = (result["run"], result["open"]["digest"]) == (run.id, sha256(open_data))
+    except (NotCanonical, BadContainer, KeyError, TypeError):
+        raise other from None
+    if not (ours and mine):
+        raise other
     return _ended(run, result, sha256(data), name, opened)
 
 

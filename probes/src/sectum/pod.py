@@ -171,6 +171,8 @@ async def _plant(job: Job) -> None:
 async def _probe(job: Job) -> None:
     world = open_world(job)
     await add_planted(job, world)
+    for reach in job.reaches:  # planting ended in another process, no later than now: what waits, waits long enough
+        reach.planted_at = reach.gate.now()
     await probe_all(job, world)
 
 

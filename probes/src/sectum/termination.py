@@ -48,8 +48,10 @@ def _where(cause: BaseException) -> str:
 def leave(message: Message) -> None:
     """Write the termination message, one line of JSON below a kilobyte."""
     text = json.dumps(message, separators=(",", ":"))
-    if len(text.encode()) > _BYTES:
-        text = json.dumps({**message, "message": str(message.get("message", ""))[:400]}, separators=(",", ":"))
+    said = str(message.get("message", ""))
+    while len(text) > _BYTES and said:  # ASCII: a letter that is none takes six
+        said = said[: len(said) * 3 // 4]
+        text = json.dumps({**message, "message": said}, separators=(",", ":"))
     path = Path(os.environ.get("SECTUM_TERMINATION_LOG", "/dev/termination-log"))
     try:
         path.write_text(text)

@@ -1,0 +1,133 @@
+"""What a stage takes over from records of others: what was spent, found and planted, and which attempt came before."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sectum.actions import Action, Principal, Recall, Reply, Sink, Verb
+from sectum.job import Job
+from sectum.pipeline import unsealed
+from sectum.records import RecordKind, Stage
+from sectum.resume import receipts, resume
+from sectum.run import read_run
+from sectum.testing import Audience, ManualClock, MemorySurface, memory_scenario, memory_secrets
+
+from tests import pods
+from tests.pods import Pods
+
+VERBS = frozenset({Verb.WHOAMI, Verb.WRITE, Verb.FETCH, Verb.LIST, Verb.DELETE})
+FEW = {"acme": ("ann",), "globex": ("cat",)}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Pods]:
+    with pods.pods(scenario(MemorySurface(verbs=VERBS)), memory_secrets(), tmp_path) as made:
+        yield made
+
+
+def scenario(surface: MemorySurface, **fields: Any) -> Any:
+    return memory_scenario(surface, tenants=FEW, surface_fields=fields, evidence=dict(pods.EVIDENCE))
+
+
+def job(run: Pods, attempt: int = 1) -> Job:
+    """As a pod has it before it takes over anything."""
+    sealed = (run.mounts / "manifest" / "sealed.json").read_bytes()
+    about = read_run(sealed, store=run.work, work=run.work, origin="cluster")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sectum.pipeline.open_clock", lambda: ManualClock().clock)
+        made = unsealed(about, secret=run.secret, observe=lambda _step: None, surfaces=("memory",))
+    made.attempt = attempt
+    return made
+
+
+def resumed(run: Pods, stage: Stage, attempt: int = 1) -> Job:
+    made = job(run, attempt)
+    asyncio.run(resume(made, stage, "memory"))
+    return made
+
+
+def test_the_first_stage_takes_over_nothing(run: Pods) -> None:
+    made = resumed(run, Stage.BASELINE)
+    found = made.found["memory"]
+    assert (made.before, found.fault, found.spent.requests, found.baseline) == (None, None, 0, ())
+
+
+def test_what_was_spent_counts_towards_the_budget_of_those_that_follow(run: Pods) -> None:
+    run.play("open")
+    run.wave("baseline")
+    run.wave("plant")
+    done = [*run.recorded("baseline", "memory"), *run.recorded("plant", "memory")]
+    results = [each.body for each in done if each.kind == RecordKind.RESULT]
+    found = resumed(run, Stage.PROBE).found["memory"]
+    assert found.spent.requests == sum(each["requests"] for each in results) > 0
+    assert found.spent.writes == 6
+    assert found.fault is None
+
+
+def test_a_budget_that_planting_spent_leaves_none_for_probing(tmp_path: Path) -> None:
+    surface = MemorySurface(verbs=VERBS)
+    with pods.pods(scenario(surface, budget={"requests": 40}), memory_secrets(), tmp_path) as run:
+        told = run.whole()
+    assert told["surfaces"][0]["fault"] == "Budget"
+    assert told["verdict"] == "Inconclusive"
+    assert surface.documents == {}
+    probing = sum(each.body["requests"] for each in run.recorded("probe", "memory") if each.kind == RecordKind.RESULT)
+    assert 0 < probing < 40
+
+
+@pytest.mark.parametrize(("stage", "needs"), [(Stage.PLANT, ["baseline"]), (Stage.PROBE, ["baseline", "plant"])])
+def test_without_the_stages_before_nothing_is_done_and_cleaning_all_the_same(
+    run: Pods, stage: Stage, needs: list[str]
+) -> None:
+    run.play("open")
+    for each in needs:
+        assert resumed(run, stage).found["memory"].fault == "Unfinished"
+        run.wave(each)
+    assert resumed(run, stage).found["memory"].fault is None
+    assert resumed(run, Stage.CLEAN).found["memory"].fault is None
+
+
+def test_an_attempt_names_the_last_record_of_the_one_before_it_whatever_its_number(run: Pods) -> None:
+    run.play("open")
+    run.wave("baseline", attempt=2)
+    [_, result] = run.recorded("baseline", "memory")
+    [last] = [name for name, data in run.work.objects.items() if pods.payload(data)["kind"] == "result"]
+    assert resumed(run, Stage.BASELINE, attempt=5).before == last.rsplit("/", 1)[1]
+    run.wave("baseline", attempt=5)
+    start = run.recorded("baseline", "memory")[2]
+    assert (start.attempt, start.body["after"]) == (5, last.rsplit("/", 1)[1])
+    assert resumed(run, Stage.PLANT).found["memory"].fault is None
+    assert result.attempt == 2
+
+
+def test_of_several_attempts_at_planting_the_later_location_counts(run: Pods) -> None:
+    """Numbers of attempts are numbers: the tenth comes after the second."""
+    made = job(run)
+    marker = made.markers_of("memory")[0].id
+    for attempt in (2, 10):
+        name = f"{made.sealed_under('memory', attempt)}receipt-{attempt}"
+        sealed = made.sealer("memory", attempt).seal([marker, f"place-{attempt}"])
+        asyncio.run(run.work.create(name, sealed))
+    assert asyncio.run(receipts(made, "memory")).locations == {marker: "place-10"}
+
+
+def test_what_waits_for_a_surface_to_settle_waits_in_another_process_too(tmp_path: Path) -> None:
+    """What shows only after a while would be missed otherwise, and pass."""
+    verbs = VERBS | {Verb.RECALL}
+    time = ManualClock()
+
+    class Slow(MemorySurface):
+        async def answer(self, asker: Principal, action: Action, sink: Sink) -> Reply:
+            settled = time.seconds >= 30
+            self.leaky_recall = Audience.EVERYBODY if settled and isinstance(action, Recall) else Audience.OWNER
+            return await super().answer(asker, action, sink)
+
+    fields = {"attacks": ["memory-contamination"], "settleSeconds": 30}
+    slow = scenario(Slow(verbs=verbs), **fields)
+    with pytest.MonkeyPatch.context() as patch, pods.pods(slow, memory_secrets(), tmp_path) as run:
+        patch.setattr("sectum.pipeline.open_clock", lambda: time.clock)
+        told = run.whole()
+    leaking = {row["phrasing"] for row in told["rows"] if row["outcome"] == "Leak"}
+    assert leaking == {row["phrasing"] for row in told["rows"] if row["phrasing"].endswith("-later")} != set()

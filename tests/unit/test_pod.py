@@ -13,7 +13,7 @@ import pytest
 from sectum import pod
 from sectum.actions import Action, Delete, Principal, Reply, Sink, Verb
 from sectum.assembly import Ended
-from sectum.codec import sha256
+from sectum.codec import canonical, sha256
 from sectum.container import to_zip
 from sectum.errors import KeyUnavailable, StoreFault
 from sectum.gate import Clock
@@ -162,6 +162,7 @@ def test_a_stage_says_what_it_did(tmp_path: Path) -> None:
     assert said["plant"].items() >= {"planted": 9, "markers": 9, "fault": None}.items()
     assert said["probe"].items() >= {"verdict": "Leak", "counts": counts, "fault": None}.items()
     assert said["clean"].items() >= {"removed": 9, "notRemoved": 0}.items()
+    assert said["assemble"]["run"] == sha256(canonical(told))
     assert said["assemble"].items() >= {"verdict": "Leak", "counts": counts, "verified": True, "sequence": 1}.items()
     assert said["assemble"]["uri"] == f"s3://evidence/packs/{run.run}.zip"
 
@@ -323,15 +324,39 @@ def test_a_stage_that_is_told_to_stop_records_what_it_did(stage: str, tmp_path: 
 
             one.before = stop
             ended = run.play(each, "memory")
-            assert ended.status == 0
             assert run.recorded(each, "memory")[-1].kind == RecordKind.RESULT
-            if each == stage and stage != "probe":
-                assert ended.message["fault"] == "Cancelled"
+            if each == stage:
+                assert (ended.status, ended.message["reason"]) == (75, "Stopped")
+            else:
+                assert ended.status == 0
         told = run.assembled()
     assert told["cancelled"]
     assert told["verdict"] == "Inconclusive"
     assert reasons(told) <= {"Cancelled", None}
     assert one.documents == {}
+
+
+def test_a_probe_that_was_told_to_stop_and_is_tried_again_is_whole(tmp_path: Path) -> None:
+    one = surface()
+    with prepared(tmp_path, one) as run:
+        run.play("open")
+        run.wave("baseline")
+        run.wave("plant")
+        requests = 0
+
+        def stop(_asker: Principal, _action: Action) -> None:
+            nonlocal requests
+            requests += 1
+            if requests == 8:
+                signal.raise_signal(signal.SIGTERM)
+
+        one.before = stop
+        assert run.play("probe", "memory").status == 75
+        run.wave("probe", attempt=2)
+        run.wave("clean")
+        told = run.assembled()
+    assert (told["verdict"], told["cancelled"]) == ("Pass", False)
+    assert {row["attempt"] for row in told["rows"]} == {2}
 
 
 def test_cleaning_that_is_told_to_stop_asks_for_another_attempt(tmp_path: Path) -> None:
@@ -342,7 +367,7 @@ def test_cleaning_that_is_told_to_stop_asks_for_another_attempt(tmp_path: Path) 
             run.play(each, "memory")
         one.before = lambda _asker, action: signal.raise_signal(signal.SIGTERM) if isinstance(action, Delete) else None
         ended = run.play("clean", "memory")
-        assert (ended.status, ended.message["reason"]) == (75, "Cancelled")
+        assert (ended.status, ended.message["reason"]) == (75, "Stopped")
         assert len(one.documents) > 0
         one.before = Surface.before
         assert run.play("clean", "memory", 2).message["notRemoved"] == 0
@@ -362,7 +387,7 @@ def test_a_stage_that_is_told_to_stop_before_it_began_ends_in_a_word(tmp_path: P
 
         run.packs.names = stopped  # type: ignore[method-assign]
         ended = run.play("open")
-    assert (ended.status, ended.message["reason"], ended.message["ok"]) == (75, "Cancelled", False)
+    assert (ended.status, ended.message["reason"], ended.message["ok"]) == (75, "Stopped", False)
 
 
 # --- exit statuses ----------------------------------------------------------------------------------------------------

@@ -30,7 +30,6 @@ from sectum.job import Job, Progress
 from sectum.manifest import header
 from sectum.pipeline import conclude, first_of, unsealed
 from sectum.ports import Store
-from sectum.reasons import Reason
 from sectum.records import Runner, Stage
 from sectum.resume import add_planted, receipts, resume
 from sectum.run import Run, read_run
@@ -146,8 +145,6 @@ async def _touch(pod: Pod, stage: Stage) -> Message:
             await _PLAYED[stage](job)
         except asyncio.CancelledError:
             job.cancelled = True
-            if stage == Stage.CLEAN:
-                raise  # the documents are still there: another attempt is needed
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
         except BaseExceptionGroup as group:
@@ -201,8 +198,7 @@ _CONCLUDED: dict[Stage, Callable[[Job], Awaitable[None]]] = {
 
 
 def _fault(job: Job) -> str | None:
-    faults = (reach.fault or reach.gate.stopped for reach in job.reaches)
-    return next((str(fault) for fault in faults if fault), str(Reason.CANCELLED) if job.cancelled else None)
+    return next((str(fault) for reach in job.reaches if (fault := reach.fault or reach.gate.stopped)), None)
 
 
 def _told_planting(job: Job, surface: str) -> Message:
@@ -278,8 +274,8 @@ def _played(pod: Pod) -> tuple[int, Message]:
     play = _SIGNED[pod.stage] if pod.stage in _SIGNED else partial(_touch, stage=Stage(pod.stage))
     try:
         return 0, asyncio.run(_until_told(play(pod)))
-    except asyncio.CancelledError:  # before it had begun, or while it concluded: what it stored stays true
-        return termination.TEMPORARY, {"reason": str(Reason.CANCELLED), "message": "stopped before it came to its end"}
+    except asyncio.CancelledError:
+        return termination.of_failure(Stopped("SIGTERM came before the stage had begun, or while it concluded"))
     except Exception as error:  # noqa: BLE001  (the last resort: a status and a message)
         return termination.of_failure(first_of(error))
 

@@ -227,7 +227,9 @@ def leave_traces(cluster: Cluster) -> str:
 
 def fetch_and_verify(cluster: Cluster, runs: dict[str, dict[str, Any]]) -> bool:
     """Each run's pack, out of the store and checked on this machine, without the cluster."""
-    packs = {each["spec"]["runRef"]["uid"]: each["metadata"]["name"] for each in cluster.objects("evidencepacks", "-n", RUNS)}
+    packs = {
+        each["spec"]["runRef"]["uid"]: each["metadata"]["name"] for each in cluster.objects("evidencepacks", "-n", RUNS)
+    }
     shutil.rmtree(OUT / "packs", ignore_errors=True)
     good = True
     with cluster.forwarded(SERVERS, "s3", 9000) as port:
@@ -296,7 +298,9 @@ def clear(cluster: Cluster) -> None:
     kinds = cluster.kubectl("get", "crds", "-o", "name").split()
     ours = [each for each in kinds if each.endswith(".sectum.ai")]
     if ours:
-        cluster.kubectl("delete", "verificationruns", "--all", "-n", RUNS, "--ignore-not-found", "--timeout=120s", seconds=150)
+        cluster.kubectl(
+            "delete", "verificationruns", "--all", "-n", RUNS, "--ignore-not-found", "--timeout=120s", seconds=150
+        )
     if RELEASE in cluster.helm("list", "--namespace", RELEASE_NAMESPACE, "--short").split():
         cluster.helm("uninstall", RELEASE, "--namespace", RELEASE_NAMESPACE, "--wait")
     names = [RELEASE_NAMESPACE, RUNS, SERVERS, *(f"demo-{build}" for build in BUILDS)]

@@ -441,7 +441,12 @@ def _faults(scenario: Scenario) -> Iterator[ScenarioError]:
     yield from _duplicates("spec.tenants", [tenant.name for tenant in spec.tenants])
     for number, tenant in enumerate(spec.tenants):
         yield from _duplicates(f"spec.tenants[{number}].users", [user.name for user in tenant.users])
-    yield from _duplicates("spec.surfaces", [surface.name for surface in spec.surfaces])
+    names = [surface.name for surface in spec.surfaces]
+    yield from _duplicates("spec.surfaces", names)
+    for name in names:
+        if longer := next((each for each in names if each.startswith(f"{name}-")), None):
+            problem = f"{longer!r} begins with {name!r} and a hyphen: their Secrets' names could not be told apart"
+            yield ScenarioError("spec.surfaces", problem, "name one of them otherwise")
     if len(scenario.principals) < 2:
         yield ScenarioError("spec.tenants", "there is nobody to ask for another's data", "add a tenant or a user")
     for number, surface in enumerate(spec.surfaces):

@@ -5,6 +5,7 @@ It may encrypt under the customer's key and create that one Secret; it can neith
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import os
@@ -21,6 +22,7 @@ from lightkube.generic_resource import GenericNamespacedResource, create_namespa
 from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 from lightkube.resources.core_v1 import Secret
 from sectum import termination
+from sectum.boundary import Address, api_server, opened
 from sectum.codec import digest
 from sectum.errors import ScenarioError, StoreFault
 from sectum.pipeline import draw
@@ -70,6 +72,7 @@ def _known(error: Exception) -> Exception:
 
 
 def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation: int) -> dict[str, Any]:
+    _await(api_server())
     found = _got(client, _Run, run, namespace)
     if found["metadata"]["uid"] != uid:
         raise Changed("the VerificationRun", "is another one of the same name")
@@ -81,6 +84,7 @@ def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation:
     plan = make_plan(scenario, subset)
     secrets = Path(os.environ.get("SECTUM_MOUNTS", "/var/run/sectum")) / "secrets"
     key = scenario.spec.manifest.spec.wrapper(secrets_in(secrets))
+    _await(scenario.spec.manifest.spec.address())
     _, _, sealed = draw(scenario, key, run_id=uid, subset=subset)
     _store(client, namespace, run, uid, sealed)
     with_trials = {trial.surface for trial in plan.trials}
@@ -90,6 +94,12 @@ def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation:
         "digest": digest(scenario.snapshot()),
         "surfaces": [each.name for each in scenario.spec.surfaces if each.name in with_trials],
     }
+
+
+def _await(address: Address | None) -> None:
+    """The network plug-in opens a pod's way a moment after its start."""
+    if address is not None:
+        asyncio.run(opened([address]))
 
 
 def _got(client: Client, kind: type[GenericNamespacedResource], name: str, namespace: str) -> dict[str, Any]:

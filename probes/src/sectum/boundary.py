@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-SECONDS = 2.0
+SECONDS, PAUSE = 2.0, 0.5
 METADATA = ("169.254.169.254", 80)
 """Where clouds hand out a node's credentials."""
 
@@ -23,10 +23,28 @@ async def measure(allowed: Address, environ: Mapping[str, str] = os.environ) -> 
     Connections are opened and closed; nothing is sent. A refusal counts as not connected.
     """
     wanted = {"allowed": allowed, "metadata": METADATA}
-    if host := environ.get("KUBERNETES_SERVICE_HOST"):
-        wanted["apiServer"] = (host, int(environ.get("KUBERNETES_SERVICE_PORT", "443")))
+    if (server := api_server(environ)) is not None:
+        wanted["apiServer"] = server
     reached = await asyncio.gather(*(_connects(*address) for address in wanted.values()))
     return dict(zip(wanted, reached, strict=True))
+
+
+async def opened(addresses: Iterable[Address], *, seconds: float = 60.0) -> None:
+    """Wait until all can be connected to, or that time is over: network plug-ins open a pod's way after its start.
+
+    What still cannot be reached is left to the stage to say, by its own error.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            for address in addresses:
+                while not await _connects(*address):  # noqa: ASYNC110  (nobody tells us)
+                    await asyncio.sleep(PAUSE)
+
+
+def api_server(environ: Mapping[str, str] = os.environ) -> Address | None:
+    """Where a pod's cluster says that its API server is."""
+    host = environ.get("KUBERNETES_SERVICE_HOST")
+    return (host, int(environ.get("KUBERNETES_SERVICE_PORT", "443"))) if host else None
 
 
 async def _connects(host: str, port: int) -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 
 from sectum import termination, verify
 from sectum.assembly import open_run
-from sectum.boundary import measure
+from sectum.boundary import measure, opened
 from sectum.codec import canonical, sha256
 from sectum.errors import NotVerified, ScenarioError, SectumError
 from sectum.finding import Outcome, judge
@@ -95,14 +95,25 @@ class Pod:
         return read_run(sealed, store=store, work=work, origin="cluster")
 
 
-async def _open(pod: Pod) -> Message:
+async def _reached(pod: Pod) -> Run:
+    """The run, once the network lets this pod reach what every stage of its kind needs."""
     about = pod.about()
+    spec = about.scenario.spec
+    stores = [spec.evidence.records_spec, spec.evidence.store_spec if pod.stage in _SIGNED else None]
+    addresses = [store.address() for store in stores if store is not None]
+    key = spec.manifest.spec.address() if pod.stage not in _SIGNED else None
+    await opened([*addresses, *([key] if key else [])])
+    return about
+
+
+async def _open(pod: Pod) -> Message:
+    about = await _reached(pod)
     name = await open_run(about, about.scenario.spec.evidence.spec.signer(pod.secret))
     return {"sequence": int(name.rsplit("/", 1)[1].removesuffix(".json"))}
 
 
 async def _assemble(pod: Pod) -> Message:
-    about = pod.about()
+    about = await _reached(pod)
     evidence = about.scenario.spec.evidence
     signer = evidence.spec.signer(pod.secret)
     ended = await conclude(about, signer)
@@ -131,7 +142,7 @@ async def _check_stored(about: Run, pack: str, open_record: str, key: bytes) -> 
 
 
 async def _touch(pod: Pod, stage: Stage) -> Message:
-    job = unsealed(pod.about(), secret=pod.secret, observe=_Log(), surfaces=(pod.surface,))
+    job = unsealed(await _reached(pod), secret=pod.secret, observe=_Log(), surfaces=(pod.surface,))
     if not job.surfaces:
         raise ScenarioError("--surface", "names no surface of the run's scenario")
     job.attempt, job.runner = pod.attempt, pod.runner

@@ -205,6 +205,10 @@ class KeySpec(Strict, ABC):
         """Where the key's keeper is reached."""
         return ()
 
+    def address(self) -> tuple[str, int] | None:
+        """Host and port of the key's keeper, if it has one."""
+        return None
+
     def local_only(self) -> bool:
         """Is it of no use in a cluster, where those who wrap and those who unwrap are not the same?"""
         return False

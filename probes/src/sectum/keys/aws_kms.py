@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -139,6 +140,11 @@ class AwsKmsSpec(KeySpec):
     def unwrap_secrets(self) -> tuple[str, ...]:
         """See KeySpec."""
         return (self.decrypt_secret,) if self.decrypt_secret else ()
+
+    def address(self) -> tuple[str, int]:
+        """See KeySpec."""
+        url = urlsplit(self.endpoint or f"https://kms.{self.region}.amazonaws.com")
+        return str(url.hostname), url.port or (443 if url.scheme == "https" else 80)
 
     def destinations(self) -> tuple[Egress, ...]:
         """See KeySpec."""

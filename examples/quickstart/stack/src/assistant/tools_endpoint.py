@@ -11,6 +11,7 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
+from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import UNSUPPORTED_PROTOCOL_VERSION
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.datastructures import Headers
@@ -58,7 +59,13 @@ class ToolsEndpoint:
         if not security.tools_replies_per_session:
             server.middleware.append(SharedReplies())  # else each session's replies are the SDK's business
         # Called for the session manager that comes of it: we have an application of our own.
-        server.streamable_http_app(json_response=True, max_request_body_size=limits.body_bytes, max_sessions=SESSIONS)
+        server.streamable_http_app(
+            json_response=True,
+            max_request_body_size=limits.body_bytes,
+            max_sessions=SESSIONS,
+            # A cluster calls us by other names than localhost. A browser that was led here has no bearer token to send.
+            transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+        )
         self._sessions = server.session_manager
         self._authenticator = authenticator
         self._bound = security.tools_session_bound

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -33,6 +34,7 @@ VERIFICATIONS = HERE / "40-runs.yaml"
 DEPLOYMENTS = [(SERVERS, "s3"), (SERVERS, "moto"), ("demo-leaky", "assistant"), ("demo-hardened", "assistant")]
 EXPECTED = {"leaky": "Leak", "hardened": "Pass"}
 DEMO_IMAGE = "sectum.local/demo:kind"
+STARTED_WITH = "sectum.ai/demo-started-with"
 RUN_SECONDS = 900
 ENDED = {"Complete", "Failed"}
 
@@ -79,7 +81,7 @@ def up(cluster: Cluster, *, servers_only: bool) -> int:
     with clock.step("images into the cluster"):
         digests = load(cluster, references)
     with clock.step("servers, stacks and chart"):
-        start_servers(cluster)
+        start_servers(cluster, references["demo"])
         install(cluster, references, digests)
         start_scenarios(cluster)
     if servers_only:
@@ -115,27 +117,32 @@ def images() -> dict[str, str]:
 
 
 def load(cluster: Cluster, references: dict[str, str]) -> dict[str, str]:
-    """Name -> digest. The demo's servers are restarted where their image is another than they run."""
-    new = cluster.load(list(references.values()))
+    """Name -> digest, by which the chart's pods ask for them; the demo's own servers ask by a name that stays."""
+    cluster.load(list(references.values()))
     cluster.tag(references["demo"], DEMO_IMAGE)
-    if references["demo"] in new:
-        for namespace, name in running(cluster):
-            cluster.kubectl("rollout", "restart", f"deployment/{name}", "--namespace", namespace)
     return {name: cluster.digest(reference) for name, reference in references.items() if name != "demo"}
 
 
-def running(cluster: Cluster) -> list[tuple[str, str]]:
-    """Those of the demo's Deployments that are there."""
-    there = [(each["metadata"]["namespace"], each["metadata"]["name"]) for each in cluster.objects("deployments", "-A")]
-    return [each for each in DEPLOYMENTS if each in there]
-
-
-def start_servers(cluster: Cluster) -> None:
-    """Namespaces, Secrets, then what mounts them."""
+def start_servers(cluster: Cluster, image: str) -> None:
+    """Namespaces, Secrets, then what mounts them: started anew where the image or a Secret is another than before."""
     cluster.apply_namespaces(*STACKS)
-    secrets = made(OUT / "secrets")
-    apply_secrets(cluster, {namespace: named for namespace, named in secrets.items() if namespace != RUNS})
+    secrets = {namespace: named for namespace, named in made(OUT / "secrets").items() if namespace != RUNS}
+    apply_secrets(cluster, secrets)
+    before = started_with(cluster)
     cluster.apply(*STACKS)
+    for namespace, name in DEPLOYMENTS:
+        now = hashlib.sha256((image + manifest({namespace: secrets[namespace]})).encode()).hexdigest()
+        deployment = (f"deployment/{name}", "--namespace", namespace)
+        if before.get((namespace, name), now) != now:
+            cluster.kubectl("rollout", "restart", *deployment)
+        cluster.kubectl("annotate", "--overwrite", *deployment, f"{STARTED_WITH}={now}")
+
+
+def started_with(cluster: Cluster) -> dict[tuple[str, str], str]:
+    """The demo's Deployments that are there -> what they were started with."""
+    there = [each["metadata"] for each in cluster.objects("deployments", "-A")]
+    found = {(each["namespace"], each["name"]): each.get("annotations", {}).get(STARTED_WITH, "") for each in there}
+    return {key: found[key] for key in DEPLOYMENTS if key in found}
 
 
 def apply_secrets(cluster: Cluster, secrets: dict[str, Any]) -> None:
@@ -177,6 +184,8 @@ def verify_both(cluster: Cluster) -> dict[str, dict[str, Any]]:
     began, shown = time.monotonic(), dict.fromkeys(BUILDS, "")
     while True:
         found = {each["spec"]["scenarioRef"]["name"]: each for each in cluster.objects("verificationruns", "-n", RUNS)}
+        if not found.keys() >= set(BUILDS):
+            raise DemoError("a run is gone: somebody else deleted it; is another demo at work on this cluster?")
         runs = {build: found[build] for build in BUILDS}
         for build, each in runs.items():
             if (now := standing(each)) != shown[build]:

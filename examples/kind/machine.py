@@ -114,13 +114,12 @@ class Cluster:
     def nodes(self) -> list[str]:
         return run("kind", "get", "nodes", "--name", self.name).split()
 
-    def load(self, references: Sequence[str]) -> list[str]:
-        """Put images on all nodes; returns those that were not there before."""
+    def load(self, references: Sequence[str]) -> None:
+        """Put images on all nodes, those that are not there yet."""
         new = [ref for ref in references if any(ref not in _images(node) for node in self.nodes())]
         if new:
             # Layers that the images share are sent once.
             run("kind", "load", "docker-image", *new, "--name", self.name, seconds=600)
-        return new
 
     def digest(self, reference: str) -> str:
         """The digest under which pods can ask for a loaded image: containerd is told that name, as kind does not."""

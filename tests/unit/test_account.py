@@ -379,3 +379,46 @@ def test_the_boundary_is_enforced_only_where_every_record_says_so() -> None:
     assert measured(SHUT, {**SHUT, "allowed": False}, SHUT, SHUT) == "unproven"
     assert measured(SHUT, SHUT, SHUT, {**SHUT, "metadata": True}) == "open"
     assert measured(None, None, None, {**SHUT, "apiServer": True}) == "open"
+
+
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def _first_row(**parts: Any) -> Change:
+    return lambda body: {**body, "rows": [{**body["rows"][0], **parts}, *body["rows"][1:]]}
+
+
+def _baseline_arm(body: dict[str, Any]) -> dict[str, Any]:
+    """An arm before planting of which no record of then tells."""
+    first = body["rows"][0]
+    arm = {**first["arms"][1], "arm": "baseline"}
+    return _first_row(arms=[arm, *first["arms"]])(body)
+
+
+OTHERS: dict[str, tuple[Stage, RecordKind, Change]] = {
+    "begun with other trials": (Stage.PROBE, RecordKind.START, lambda body: {**body, "trials": 99}),
+    "a baseline of trials that have none": (Stage.BASELINE, RecordKind.START, lambda body: {**body, "trials": 1}),
+    "a row less": (Stage.PROBE, RecordKind.RESULT, lambda body: {**body, "rows": body["rows"][1:]}),
+    "a row twice": (Stage.PROBE, RecordKind.RESULT, lambda body: {**body, "rows": [*body["rows"], body["rows"][0]]}),
+    "rows in another order": (Stage.PROBE, RecordKind.RESULT, lambda body: {**body, "rows": body["rows"][::-1]}),
+    "a row of a strange slot": (Stage.PROBE, RecordKind.RESULT, _first_row(slot="0" * 32)),
+    "a row with another asker": (Stage.PROBE, RecordKind.RESULT, _first_row(asker={"tenant": "acme", "user": "eve"})),
+    "a row without findings": (Stage.PROBE, RecordKind.RESULT, _first_row(contentFindings=False)),
+    "a row of another attempt": (Stage.PROBE, RecordKind.RESULT, _first_row(attempt=2)),
+    "an arm before planting": (Stage.PROBE, RecordKind.RESULT, _baseline_arm),
+    "a leak of another slot": (Stage.PROBE, RecordKind.LEAK, lambda body: {**body, "slot": trials()[1].slot}),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_records_of_other_trials_than_the_planned_ones_are_broken(case: str) -> None:
+    stage, kind, change = OTHERS[case]
+    signed = records([Played((LEAK, *ALL_CLEAN.trials[1:]))])
+    mine = [each for each in signed if each.record.stage == stage]
+    bodies = [(each.record.kind, dict(each.record.body)) for each in mine]
+    other = [(each, change(body) if each == kind else body) for each, body in bodies]
+    found = told([each for each in signed if each not in mine] + chain(stage, other, 1, []))
+    assert found.broken != ()
+    assert passed(found) == set()
+    planned = [{name: each[name] for name in PLANNED_FIELDS} for each in found.rows]
+    assert planned == list(PLANNED), "what is planned is the plan's to say"

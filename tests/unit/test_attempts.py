@@ -104,6 +104,7 @@ EDITS: dict[str, Callable[[list[Signed]], list[Signed]]] = {
         signed(all_[4].record, number=1),
         *all_[5:],
     ],
+    "a number left out": lambda all_: [*all_[:5], signed(all_[5].record, number=4)],
     "a start that names another": lambda all_: [*all_[:6], signed(all_[6].record, body={"after": "0" * 64})],
     "a start that names none": lambda all_: [*all_[:6], signed(all_[6].record, body={"after": None})],
     "a first that names one": lambda _all: chain(START, after=three()[0]),

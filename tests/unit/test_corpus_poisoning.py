@@ -108,4 +108,4 @@ def test_made_up_topics_are_distinct_and_share_no_word_with_real_ones(count: int
     words = {word for topic in drawn for word in topic.split()}
     real = {word for topic in topics.draw(200, below=secrets.randbelow) for word in topic.split()}
     assert words.isdisjoint(real)
-    assert all(word.isalpha() and 4 <= len(word) <= 15 for word in words)
+    assert all(word.isalpha() and 4 <= len(word) <= 16 for word in words)

@@ -238,8 +238,9 @@ def test_the_planned_totals_are_what_a_run_sends(surface: MemorySurface) -> None
     assert len(surface.received) == totals.requests
 
 
-def test_a_leak_costs_one_check_of_identity_more_for_each_marker_seen() -> None:
+def test_a_leak_costs_two_checks_of_identity_more_for_each_marker_seen() -> None:
+    """The asker's and the owner's, who had asked before him: what the Leak record says stands by itself."""
     scenario = memory_scenario(MemorySurface(leaky_fetch=Audience.EVERYBODY))
     [totals] = make_plan(scenario).totals
     ended = asyncio.run(try_out(scenario))
-    assert ended.run["surfaces"][0]["requests"] == totals.requests + len(ended.run["findings"])
+    assert ended.run["surfaces"][0]["requests"] == totals.requests + 2 * len(ended.run["findings"])

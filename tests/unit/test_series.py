@@ -73,7 +73,7 @@ def sequence_of(store: MemoryStore) -> list[tuple[int, str | None]]:
 def test_records_that_are_appended_at_once_make_one_chain() -> None:
     async def append() -> None:
         await asyncio.gather(
-            *(series.close(store, SIGNER, run=f"r{n}", at="t", outcome="Pass", pack=None) for n in range(5))
+            *(series.close(store, SIGNER, "series/", run=f"r{n}", at="t", outcome="Pass", pack=None) for n in range(5))
         )
 
     store = Yielding()
@@ -87,20 +87,23 @@ def test_a_record_that_was_taken_away_leaves_a_gap_and_the_next_run_goes_on() ->
     # It looked for a free name after as many as there were, for ever.
     store = MemoryStore()
     for number in range(3):
-        asyncio.run(series.close(store, SIGNER, run=f"r{number}", at="t", outcome="Pass", pack=None))
+        asyncio.run(series.close(store, SIGNER, "series/", run=f"r{number}", at="t", outcome="Pass", pack=None))
     del store.objects["series/000002.json"]
     store.objects["series/notes.txt"] = b"somebody else's"
     last = sha256(store.objects["series/000003.json"])
-    assert asyncio.run(series.close(store, SIGNER, run="r3", at="t", outcome="Pass", pack=None)) == "series/000004.json"
+    assert (
+        asyncio.run(series.close(store, SIGNER, "series/", run="r3", at="t", outcome="Pass", pack=None))
+        == "series/000004.json"
+    )
     assert series.peek(store.objects["series/000004.json"])[0]["previous"] == last
 
 
 def test_a_closed_series_is_not_closed_again() -> None:
     store = MemoryStore()
-    asyncio.run(series.close_abandoned(store, SIGNER, at="t"))
+    asyncio.run(series.close_abandoned(store, SIGNER, "series/", at="t"))
     assert store.objects == {}
-    asyncio.run(series.close(store, SIGNER, run="r", at="t", outcome="Pass", pack=None))
-    asyncio.run(series.close_abandoned(store, SIGNER, at="t"))
+    asyncio.run(series.close(store, SIGNER, "series/", run="r", at="t", outcome="Pass", pack=None))
+    asyncio.run(series.close_abandoned(store, SIGNER, "series/", at="t"))
     assert list(store.objects) == ["series/000001.json"]
 
 
@@ -108,3 +111,20 @@ def test_a_closed_series_is_not_closed_again() -> None:
 def test_what_is_no_record_of_a_series_is_refused(data: bytes) -> None:
     with pytest.raises(NotCanonical):
         series.peek(data)
+
+
+def test_a_run_is_closed_once_whoever_comes_second() -> None:
+    store = MemoryStore()
+    first = asyncio.run(series.close(store, SIGNER, "series/a/", run="r", at="t", outcome="Pass", pack="5" * 64))
+    again = asyncio.run(series.close(store, SIGNER, "series/a/", run="r", at="u", outcome="Leak", pack=None))
+    assert (first, again) == ("series/a/000001.json",) * 2
+    assert list(store.objects) == [first]
+
+
+def test_a_series_in_a_folder_of_its_own_knows_no_other() -> None:
+    store = MemoryStore()
+    asyncio.run(series.close(store, SIGNER, "series/", run="r", at="t", outcome="Pass", pack=None))
+    asyncio.run(series.close(store, SIGNER, "series/a/", run="r", at="t", outcome="Pass", pack=None))
+    asyncio.run(series.close(store, SIGNER, "series/a/b/", run="r", at="t", outcome="Pass", pack=None))
+    assert sorted(store.objects) == ["series/000001.json", "series/a/000001.json", "series/a/b/000001.json"]
+    assert {previous for _, previous in sequence_of(store)} == {""}

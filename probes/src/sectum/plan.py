@@ -188,7 +188,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class SurfaceTotals:
-    """What a run will ask of one surface; retries, further pages and a check of identity a sighting not counted."""
+    """What a run will ask of one surface; retries, further pages and checks of identity at a sighting not counted."""
 
     surface: str
     trials: int
@@ -358,8 +358,8 @@ def _totals(scenario: Scenario, surface: Surface, trials: list[Trial]) -> Surfac
     played = len(trials) if Verb.WHOAMI in verbs else 0
     planted = principals * scenario.spec.trials.markers_per_user if played else 0
     emptiness = principals if Verb.LIST in verbs else 0
-    # When opened, after the baseline, after planting, and at the end.
-    rounds = 2 + any(trial.baseline for trial in trials) + bool(planted)
+    # When opened; after the baseline, after planting, and at the end where there are any.
+    rounds = 1 + any(trial.baseline for trial in trials) + 2 * bool(planted)
     identities = rounds * principals if Verb.WHOAMI in verbs else 0
     writes = planted * (2 if Verb.DELETE in verbs else 1)
     read_back = planted if Verb.FETCH in verbs else 0

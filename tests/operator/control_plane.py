@@ -100,7 +100,7 @@ def _started(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(2)  # an API server would wait for whoever still watches, and its data goes with it
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

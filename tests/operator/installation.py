@@ -41,13 +41,8 @@ IMAGES = Images(
 )
 CALL = "import sys; from {} import {}; sys.exit({}())"
 """As a console script does: its entry point in pyproject.toml."""
-SHIM = """
-import sys; from sectum_operator.prepare import prepare
-given = dict(zip(sys.argv[2::2], sys.argv[3::2]))
-sys.exit(prepare(run=given["--run"], uid=given["--uid"], generation=int(given["--generation"])))
-"""
 ENTRY = {
-    IMAGES.operator: [sys.executable, "-c", SHIM],
+    IMAGES.operator: [sys.executable, "-c", CALL.format("sectum_operator.main", "main", "main")],
     IMAGES.probes: [sys.executable, "-c", CALL.format("sectum.pod", "main", "main")],
 }
 ACCOUNTS = ("sectum-prepare", "sectum-probe", "sectum-sign")
@@ -164,6 +159,8 @@ def _amazon_server() -> Iterator[str]:
     server.start()
     try:
         host, port = server.get_host_and_port()
+        # What moto holds belongs to the process, and another module's test was there before.
+        httpx.post(f"http://{host}:{port}/moto-api/reset", trust_env=False).raise_for_status()
         yield f"http://{host}:{port}"
     finally:
         server.stop()

@@ -64,10 +64,12 @@ class Interception:
     """A plain HTTP server on loopback in front of the API server, for as long as the block."""
 
     def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
         self.judge: Judge = lambda _call, _moment: False
         self.writes: list[Call] = []
         """All that reached the server and were answered, in the order of the answers."""
-        self._numbers = iter(range(1, 1_000_000))
+        self.newest = 0
+        """The number of the last write that was begun."""
         self._lock = threading.Lock()
         self._client = plane.connect()
         self._client.headers.clear()
@@ -118,7 +120,7 @@ class Interception:
         if request.command not in _WRITES:
             return None
         with self._lock:
-            number = next(self._numbers)
+            self.newest = number = self.newest + 1
         try:
             document = json.loads(body) if body else None
         except ValueError:

@@ -1,8 +1,8 @@
 """etcd's files -> pieces: the value of every object in them, live or overwritten, and all that lies between.
 
-Kubernetes keeps custom resources as JSON and its own kinds as protobuf. etcd writes each change first into its write-ahead
-log, as a PutRequest, and then into its bbolt database, as a KeyValue; a page that is free again keeps what was on it.
-So nothing is asked of etcd: its files are read as bytes. Each of them is in exactly one piece, but for runs of zeros.
+Kubernetes keeps custom resources as JSON and its own kinds as protobuf. etcd writes each change first into its
+write-ahead log, as a PutRequest, and then into its bbolt database, as a KeyValue; a page that is free again keeps what
+was on it. So nothing is asked of etcd: its files are read as bytes. Each is in one piece, but for runs of zeros.
 """
 
 from __future__ import annotations
@@ -149,6 +149,6 @@ def _page_starts(data: bytes) -> Iterator[int]:
 def holder_of(key: str) -> str:
     """`/registry/…` -> resource/namespace/name."""
     parts = key.split("/")[2:]
-    if parts and "." in parts[0] or parts[0] == "services":
+    if "." in parts[0] or parts[0] == "services":
         parts = parts[1:]  # a custom resource's group; specs and endpoints of services
     return "/".join(parts) if len(parts) != 2 else f"{parts[0]}//{parts[1]}"

@@ -12,7 +12,7 @@ from sectum.scan import Index
 
 from tests.hunt import spellings
 from tests.hunt.texts import SHORTEST, Text, Texts
-from tests.hunt.unpack import MOST, NotSearched, inside
+from tests.hunt.unpack import MOST, TEXTUAL, NotSearched, inside
 
 DEEPEST = 8
 _CHUNK = 4 * 2**20
@@ -99,7 +99,9 @@ class Search:
             if size > len(piece.data) * 64 + MOST:
                 raise NotSearched(f"{piece.place} {piece.where}: holds too much once it is unpacked")
             where = "!".join((piece.where, *trail))
-            for text, form, at in self._data(data):
+            # Sectum's scan undoes what letters are packed in by itself, twice over.
+            scanned = () if trail and trail[-1] in TEXTUAL else self._parts(data)
+            for text, form, at in (*self._data(data), *scanned):
                 found.append(Hit(piece.place, where, text, form, None if trail else at, piece))
             if len(trail) < DEEPEST:
                 steps += [((*trail, each.step), each.data) for each in inside(data) if len(each.data) >= 8]
@@ -120,8 +122,6 @@ class Search:
                     for end, entries in words.iter(text.decode("latin-1")) if words else ():
                         for each, form in entries:
                             yield each, form, start + _begin(end, form, each, places)
-        if self._index is not None:
-            yield from self._parts(data)
 
     def _parts(self, data: bytes) -> Iterator[tuple[Text, str, int]]:
         reader = self._index.reader() if self._index else None

@@ -19,6 +19,8 @@ import zstandard
 
 MOST = 512 * 2**20
 """Bytes that one stream may grow to. Beyond that the hunt says that it could not search, and fails."""
+TEXTUAL = frozenset({"base64", "base64 in lines", "hex", "escapes", "URL"})
+"""Steps from letters to what they stand for."""
 _LEAST = 8
 """Bytes of a text that is looked for, at least: what yields less holds none."""
 

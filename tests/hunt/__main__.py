@@ -68,8 +68,8 @@ def _self_test(kube: Kube, found: Known, node: str, options: argparse.Namespace)
     say(f"self-test: {wanted - len(missed)} of {wanted} planted texts found, each in its place")
     for line in missed:
         say(f"MISSED {line}")
-    for row, fault in ((row, fault) for row in rows for fault in row.faults):
-        say(f"NOT SEARCHED in {row.place}: {fault}")
+    for line in [f"NOT SEARCHED in {row.place}: {fault}" for row in rows for fault in row.faults]:
+        say(line)
     if blind:
         say(f"NOT TRIED, since nothing could be planted there: {', '.join(blind)} (--image, or a run's scenario)")
     return FOUND if missed else BLIND if blind or any(row.faults for row in rows) else 0

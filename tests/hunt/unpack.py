@@ -85,7 +85,7 @@ def _pdf(data: bytes) -> Iterator[Inner]:
 # --- compressed streams, wherever they begin --------------------------------------------------------------------------
 
 _GZIP = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")
-_ZLIB = re.compile(rb"[\x08\x18\x28\x38\x48\x58\x68\x78][\x00-\xff]", re.DOTALL)
+_ZLIB = re.compile(rb"[\x08\x18\x28\x38\x48\x58\x68\x78](?=.)", re.DOTALL)  # ahead: the next may begin one later
 _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd")
 _ZIP = re.compile(rb"PK\x03\x04")
 _TRY = 4096
@@ -198,13 +198,17 @@ def _unbase64(run: bytes, start: int) -> bytes:
 
 
 def _unescape(run: bytes) -> bytes:
-    return _ESCAPE.sub(lambda found: _unescaped(found[0]), run)
+    """As text; and where it differs, bytes that were written down as if they were characters, too."""
+    text = _ESCAPE.sub(lambda found: _unescaped(found[0]), run)
+    raw = _ESCAPE.sub(lambda found: _unescaped(found[0], latin=True), run)
+    return text if text == raw else text + _APART + raw
 
 
-def _unescaped(escape: bytes) -> bytes:
+def _unescaped(escape: bytes, *, latin: bool = False) -> bytes:
     kind = escape[1:2]
     if kind == b"u":
-        return chr(int(escape[2:], 16)).encode("utf-8", "surrogatepass")
+        code = int(escape[2:], 16)
+        return bytes((code,)) if latin and code < 256 else chr(code).encode("utf-8", "surrogatepass")
     if kind == b"x":
         return bytes((int(escape[2:], 16),))
     if kind.isdigit():

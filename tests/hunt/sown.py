@@ -1,12 +1,10 @@
 """Texts that stand for a real tenant's: the demo stack shows them where systems let slip what is nobody's business.
 
-They are those of `earlier.customer` in examples/kind, which the stack puts into ids, errors, tools and redirects. They
-belong to the system under test; nothing that Sectum writes may hold them.
+They belong to the system under test, which is started with `--set slips.customer=CUSTOMER`; nothing that Sectum writes
+may hold them. Where the stack puts them stands in examples/quickstart/stack/README.md, under Slips.
 """
 
 CUSTOMER = "northwind-harbour-7731"
-"""Given to the stack as `--set earlier.customer=…`."""
 
-SOWN = {
-    "customer, as in ids, errors, a tool's name and a redirect": CUSTOMER,
-}
+SOWN = {"customer, in ids, errors, redirects, tools and a document": CUSTOMER}
+"""What the hunt looks for, by what reports call it."""

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -22,6 +23,7 @@ from assistant.config import Settings
 from assistant.documents import Document, Documents, Match
 from assistant.embedding import Embedder
 from assistant.ingestion import Ingestion
+from assistant.slips import Slips
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,10 @@ def create_app(services: Services) -> Starlette:
                 await stack.enter_async_context(run())
             yield
 
+    slips = services.settings.slips
     return Starlette(
         lifespan=lifespan,
+        middleware=[Middleware(Slips, settings=slips)] if slips.customer else [],
         routes=[
             Route("/healthz", health, methods=["GET"]),
             Route("/v1/me", endpoint(me), methods=["GET"]),

@@ -80,6 +80,13 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True)
+class SlipSettings:
+    customer: str
+    redirect: bool
+    item: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class Account:
     """One user of one tenant; `role` is the user's own database role."""
 
@@ -100,6 +107,7 @@ class Settings:
     memory: MemorySettings
     tokens: Tokens
     limits: Limits
+    slips: SlipSettings
 
 
 def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
@@ -123,6 +131,7 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
         memory=_parse(MemorySettings, "memory", document),
         tokens=_parse(Tokens, "tokens", document),
         limits=_parse(Limits, "limits", document),
+        slips=_parse(SlipSettings, "slips", document),
     )
 
 
@@ -160,7 +169,7 @@ def _accounts(section: Mapping[str, Any]) -> tuple[Account, ...]:
     return tuple(accounts)
 
 
-Section = TypeVar("Section", Security, Retrieval, CacheSettings, MemorySettings, Tokens, Limits)
+Section = TypeVar("Section", Security, Retrieval, CacheSettings, MemorySettings, Tokens, Limits, SlipSettings)
 
 
 def _parse(kind: type[Section], name: str, document: Mapping[str, Any]) -> Section:

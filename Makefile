@@ -4,7 +4,7 @@
 #   UV_PYTHON=…  picks another interpreter, UV_PYTHON_DOWNLOADS=automatic lets uv fetch one
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo demo demo-llm demo-cluster demo-cluster-down images test lint format crds bench clean test-control-plane
+.PHONY: help setup setup-demo demo demo-llm demo-cluster demo-cluster-down images test lint format crds bench hunt clean test-control-plane
 
 RUN := scripts/uv run --no-sync
 PYTEST := pytest
@@ -73,6 +73,9 @@ bench: setup ## run every benchmark in benchmarks/
 	    echo "→ $$each"; \
 	    $(RUN) python "$$each" $(ARGS) || exit 1; \
 	done
+
+hunt: setup ## after runs on kind: search etcd, objects, logs, stores and packs for what must not be there (docs/hunt.md)
+	@$(RUN) python -m tests.hunt $(ARGS)
 
 clean: ## remove caches, coverage data and the demo's output; .venv and .tools stay
 	@echo "→ removing caches, coverage data, dist and demo-out"

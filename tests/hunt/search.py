@@ -87,10 +87,10 @@ class Search:
         """Everything in a piece; raises NotSearched where something in it is too large to look into."""
         found = [Hit(piece.place, f"{piece.where} (its name)", *each, None, piece) for each in self.named(piece.where)]
         seen: set[bytes] = set()
-        steps: list[tuple[tuple[str, ...], bytes]] = [((), piece.data)]
+        steps: list[tuple[tuple[str, ...], bytes, bool]] = [((), piece.data, True)]
         size = 0
         while steps:
-            trail, data = steps.pop()
+            trail, data, streams = steps.pop()
             digest = hashlib.sha256(data).digest()
             if digest in seen:
                 continue
@@ -104,7 +104,9 @@ class Search:
             for text, form, at in (*self._data(data), *scanned):
                 found.append(Hit(piece.place, where, text, form, None if trail else at, piece))
             if len(trail) < DEEPEST:
-                steps += [((*trail, each.step), each.data) for each in inside(data) if len(each.data) >= 8]
+                # What looks like a stream and breaks off is random most often, and so is what it seems to hold.
+                deeper = inside(data, streams=streams)
+                steps += [((*trail, x.step), x.data, streams and x.whole) for x in deeper if len(x.data) >= SHORTEST]
         self.unpacked += size
         return _each_once(found)
 

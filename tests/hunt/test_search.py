@@ -199,3 +199,11 @@ def test_the_same_value_of_two_secrets_belongs_into_both_and_short_ones_are_name
     texts = gather([one, two, Text("location", "c", b"4711")])
     assert [text.homes for text in texts.all] == [frozenset({"secrets/runs/a", "secrets/runs/b"})]
     assert texts.too_short == ("location c",)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("packing", ["base64", "hex", "as it is"])
+def test_what_is_as_large_as_a_sealed_manifest_takes_seconds(packing: str) -> None:
+    """Once a pattern for lines of base64 took quadratic time, and false streams were searched for more of them."""
+    data = PACKINGS[packing](DRAW.randbytes(700_000)) + TEXTS.all[0].value
+    assert names(SEARCH, data) == {TEXTS.all[0].name}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import io
 import json
 import re
@@ -35,10 +36,15 @@ class Inner:
 
     step: str
     data: bytes
+    whole: bool = True
+    """Did a compressed stream come to its proper end? What did not was most often none."""
 
 
-def inside(data: bytes) -> Iterator[Inner]:
-    """Everything that is packed in it, one layer deep."""
+def inside(data: bytes, *, streams: bool = True) -> Iterator[Inner]:
+    """Everything that is packed in it, one layer deep; without `streams` only what letters stand for."""
+    if not streams:
+        yield from _runs(data)
+        return
     if data.startswith(b"PK\x03\x04") and zipfile.is_zipfile(io.BytesIO(data)):
         yield from _zip(data)
         return
@@ -98,11 +104,9 @@ def _streams(data: bytes) -> Iterator[Inner]:
             at = found.start()
             if name == "zlib" and (data[at] << 8 | data[at + 1]) % 31:
                 continue  # RFC 1950: the two bytes of a header are a multiple of 31
-            if inflated := _inflated(data, at, bits):
-                yield Inner(name, inflated)
+            yield from _inflated(name, data, at, bits)
     for found in _ZSTD.finditer(data):
-        if inflated := _unzstd(data, found.start()):
-            yield Inner("zstd", inflated)
+        yield from _unzstd(data, found.start())
     for found in _ZIP.finditer(data):
         # A zip's member within something else, by its local header.
         header = data[found.start() : found.start() + 30]
@@ -110,62 +114,59 @@ def _streams(data: bytes) -> Iterator[Inner]:
             begin = (
                 found.start() + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
             )
-            if inflated := _inflated(data, begin, -15):
-                yield Inner("member of a zip", inflated)
+            yield from _inflated("member of a zip", data, begin, -15)
 
 
-def _inflated(data: bytes, at: int, bits: int) -> bytes:
-    taken = at
-    stream = zlib.decompressobj(bits)
+def _inflated(name: str, data: bytes, at: int, bits: int) -> Iterator[Inner]:
+    stream, taken, size = zlib.decompressobj(bits), at, 0
     parts = []
-    size = 0
     while not stream.eof and taken < len(data):
         step = _TRY if taken == at else 1 << 20  # most that look like a stream are none: find out cheaply
         fed = data[taken : taken + step]
         taken += len(fed)
         try:
-            parts.append(stream.decompress(fed))
+            parts.append(stream.decompress(fed, MOST - size + 1))
         except zlib.error:
-            # A flipped byte or a cut spoils the end only: feed what it was byte by byte, for as far as it goes.
-            parts.append(_as_far(data[at:taken], bits, already=size))
+            # A flipped byte or a cut spoils the end only.
+            parts = [_as_far(data[at:taken], bits)]
             break
         size += len(parts[-1])
         if size > MOST:
             raise NotSearched("a compressed stream is too large to search")
-    whole = b"".join(parts)
-    return whole if len(whole) >= _LEAST else b""
+    inflated = b"".join(parts)
+    if len(inflated) >= _LEAST:
+        yield Inner(name, inflated, whole=stream.eof)
 
 
-def _as_far(packed: bytes, bits: int, *, already: int) -> bytes:
+def _as_far(packed: bytes, bits: int) -> bytes:
+    """Fed in small bites, for what goes wrong costs all of its bite."""
     stream = zlib.decompressobj(bits)
     out = bytearray()
-    try:
+    with contextlib.suppress(zlib.error):
         for place in range(0, len(packed), 16):
             out += stream.decompress(packed[place : place + 16])
-    except zlib.error:
-        pass
-    return bytes(out[already:])
+    return bytes(out)
 
 
-def _unzstd(data: bytes, at: int) -> bytes:
+def _unzstd(data: bytes, at: int) -> Iterator[Inner]:
     out = bytearray()
     stream = zstandard.ZstdDecompressor().decompressobj()
-    try:
+    with contextlib.suppress(zstandard.ZstdError):
         for place in range(at, len(data), 1 << 16):
             out += stream.decompress(data[place : place + (1 << 16)])
             if len(out) > MOST:
                 raise NotSearched("a compressed stream is too large to search")
             if stream.eof:
                 break
-    except zstandard.ZstdError:
-        pass
-    return bytes(out) if len(out) >= _LEAST else b""
+    if len(out) >= _LEAST:
+        yield Inner("zstd", bytes(out), whole=stream.eof)
 
 
 # --- texts ------------------------------------------------------------------------------------------------------------
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{12,}")
-_BROKEN_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{60,}(?:\\n|\r?\n[ \t]*)){2,}[A-Za-z0-9+/]+")
+_LINE = re.compile(rb"[A-Za-z0-9+/]{60}")
+_LINE_END = re.compile(rb"(?:\\n|\r?\n[ \t]*)(?=[A-Za-z0-9+/])")
 _HEX = re.compile(rb"[0-9A-Fa-f]{16,}")
 _PRINTED = re.compile(rb"[\x09\x0a\x0d\x20-\x7e\x80-\xff]{8,}")
 _ESCAPE = re.compile(rb'\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-7]{3}|[nrtbf"/\\])')
@@ -179,7 +180,8 @@ def _runs(data: bytes) -> Iterator[Inner]:
     runs = [found[0].replace(b"-", b"+").replace(b"_", b"/") for found in _BASE64.finditer(data)]
     for start in range(4) if runs else ():
         yield Inner("base64", _APART.join(_unbase64(run, start) for run in runs))
-    if broken := [re.sub(rb"\\n|\s", b"", found[0]) for found in _BROKEN_BASE64.finditer(data)]:
+    if (joined := _LINE_END.sub(_between_lines, data)) != data:
+        broken = [found[0] for found in _BASE64.finditer(joined) if len(found[0]) > 120]
         yield Inner("base64 in lines", _APART.join(_unbase64(run, 0) for run in broken))
     runs = [found[0] for found in _HEX.finditer(data)]
     for start in (0, 1) if runs else ():
@@ -188,6 +190,12 @@ def _runs(data: bytes) -> Iterator[Inner]:
     for step, sign, escape, undone in (("escapes", b"\\", _ESCAPE, _unescape), ("URL", b"%", _URL, unquote_to_bytes)):
         if sign in data and (marked := [run for run in _PRINTED.findall(data) if sign in run and escape.search(run)]):
             yield Inner(step, _APART.join(map(undone, marked)))
+
+
+def _between_lines(found: re.Match[bytes]) -> bytes:
+    """Nothing, where a line of base64 ends; looked at from its end, for there are far fewer ends than letters."""
+    before = found.string[max(0, found.start() - 60) : found.start()]
+    return b"" if _LINE.fullmatch(before) else found[0]
 
 
 def _unbase64(run: bytes, start: int) -> bytes:

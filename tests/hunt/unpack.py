@@ -171,13 +171,14 @@ _HEX = re.compile(rb"[0-9A-Fa-f]{16,}")
 _PRINTED = re.compile(rb"[\x09\x0a\x0d\x20-\x7e\x80-\xff]{8,}")
 _ESCAPE = re.compile(rb'\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-7]{3}|[nrtbf"/\\])')
 _URL = re.compile(rb"%[0-9A-Fa-f]{2}")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 _APART = b"\n\0\n"
 _PLAIN = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 
 
 def _runs(data: bytes) -> Iterator[Inner]:
     """All runs of a kind together: each is short, and there are many."""
-    runs = [found[0].replace(b"-", b"+").replace(b"_", b"/") for found in _BASE64.finditer(data)]
+    runs = _BASE64.findall(data)
     for start in range(4) if runs else ():
         yield Inner("base64", _APART.join(_unbase64(run, start) for run in runs))
     if (joined := _LINE_END.sub(_between_lines, data)) != data:
@@ -200,7 +201,7 @@ def _between_lines(found: re.Match[bytes]) -> bytes:
 
 def _unbase64(run: bytes, start: int) -> bytes:
     """What a run of letters stands for, if its first group of four begins there."""
-    here = run[start:]
+    here = run[start:].translate(_STANDARD)
     here = here[:-1] if len(here) % 4 == 1 else here
     return base64.b64decode(here + b"=" * (-len(here) % 4))
 

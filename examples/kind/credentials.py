@@ -17,6 +17,7 @@ from assistant.config import Account, Settings, load_settings
 
 HERE = Path(__file__).resolve().parent
 BUILDS = ("leaky", "hardened")
+BUCKETS = ("root", "evidence", "records")
 SURFACES = ("api", "tools", "cache", "memory")
 RUNS, SERVERS = "sectum-runs", "sectum-servers"
 SIGNER = "sectum-signer-demo"
@@ -50,10 +51,34 @@ def _access_key_id() -> bytes:
     return ("AKIA" + "".join(secrets.choice(string.ascii_uppercase + "234567") for _ in range(16))).encode()
 
 
+def taken_back(folder: Path, there: Mapping[str, Mapping[str, Secret]]) -> None:
+    """What a cluster holds already counts: its servers know it, from another folder perhaps, or one that is gone."""
+    Kept(folder)
+
+    def keep(name: str, value: bytes) -> None:
+        path = folder / name
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+        path.write_bytes(value)
+
+    servers = there.get(SERVERS, {})
+    for bucket in BUCKETS:
+        for key, value in servers.get(f"s3-{bucket}", {}).items():
+            keep(f"s3-{bucket}.{key}", value)
+    for key, value in servers.get("kms", {}).items():
+        keep(f"kms-{key}", value)
+    for build in BUILDS:
+        for key, value in there.get(f"demo-{build}", {}).get("assistant", {}).items():
+            keep(f"{build}-{key}", value)
+    for key, value in there.get(RUNS, {}).get(SIGNER, {}).items():
+        keep(f"{SIGNER}/{key}", value)
+        (folder / SIGNER / f"{key}.pub").unlink(missing_ok=True)  # keygen makes it again of the private half
+
+
 def made(folder: Path) -> dict[str, dict[str, Secret]]:
     """Every Secret of the demo: namespace -> name -> key -> value."""
     kept = Kept(folder)
-    s3 = {bucket: kept.access_key(f"s3-{bucket}") for bucket in ("root", "evidence", "records")}
+    s3 = {bucket: kept.access_key(f"s3-{bucket}") for bucket in BUCKETS}
     kms = {user: kept.access_key(f"kms-{user}") for user in ("prepare", "probe", "sign")}
     server = {"key.id": kept.value("kms-key.id", lambda: str(uuid.uuid4()).encode())}
     server["key.material"] = kept.value("kms-key.material", lambda: secrets.token_hex(32).encode())

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from credentials import BUILDS, RUNS, SERVERS, SIGNER, made, manifest
+from credentials import BUILDS, RUNS, SERVERS, SIGNER, made, manifest, taken_back
 from machine import Cluster, DemoError, missing_tools, run
 
 HERE = Path(__file__).resolve().parent
@@ -32,10 +34,12 @@ STACKS = [HERE / "10-servers.yaml", HERE / "20-stack-leaky.yaml", HERE / "21-sta
 SCENARIOS = [HERE / "30-scenario-leaky.yaml", HERE / "31-scenario-hardened.yaml"]
 VERIFICATIONS = HERE / "40-runs.yaml"
 DEPLOYMENTS = [(SERVERS, "s3"), (SERVERS, "moto"), ("demo-leaky", "assistant"), ("demo-hardened", "assistant")]
+DEMO_NAMESPACES = [RUNS, SERVERS, *(f"demo-{build}" for build in BUILDS)]
 EXPECTED = {"leaky": "Leak", "hardened": "Pass"}
 DEMO_IMAGE = "sectum.local/demo:kind"
 STARTED_WITH = "sectum.ai/demo-started-with"
 RUN_SECONDS = 900
+WAIT_SECONDS = 1200
 ENDED = {"Complete", "Failed"}
 
 
@@ -65,10 +69,28 @@ def main() -> int:
         if problem := missing_tools():
             raise DemoError(problem)
         cluster = Cluster(options.cluster, OUT / "kubeconfig")
-        return down(cluster) if options.down else up(cluster, servers_only=options.servers)
+        with alone(options.cluster):
+            return down(cluster) if options.down else up(cluster, servers_only=options.servers)
     except DemoError as error:
         print(f"make demo-cluster: {error}", file=sys.stderr)
         return 1
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[None]:
+    """One demo at a time works on a cluster, from whichever checkout; the lock goes with the process."""
+    with (Path(tempfile.gettempdir()) / f"sectum-demo-{os.getuid()}-{name}.lock").open("w") as file:
+        for waited in range(WAIT_SECONDS + 1):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if waited == 0:
+                    print(f"another demo is at work on the cluster {name}; waiting for its end", flush=True)
+                time.sleep(1)
+        else:
+            raise DemoError(f"another demo has been at work on the cluster {name} for {WAIT_SECONDS} s")
+        yield
 
 
 def up(cluster: Cluster, *, servers_only: bool) -> int:
@@ -126,6 +148,7 @@ def load(cluster: Cluster, references: dict[str, str]) -> dict[str, str]:
 def start_servers(cluster: Cluster, image: str) -> None:
     """Namespaces, Secrets, then what mounts them: started anew where the image or a Secret is another than before."""
     cluster.apply_namespaces(*STACKS)
+    taken_back(OUT / "secrets", {namespace: cluster.secrets(namespace) for namespace in DEMO_NAMESPACES})
     secrets = {namespace: named for namespace, named in made(OUT / "secrets").items() if namespace != RUNS}
     apply_secrets(cluster, secrets)
     before = started_with(cluster)
@@ -312,8 +335,9 @@ def clear(cluster: Cluster) -> None:
         )
     if RELEASE in cluster.helm("list", "--namespace", RELEASE_NAMESPACE, "--short").split():
         cluster.helm("uninstall", RELEASE, "--namespace", RELEASE_NAMESPACE, "--wait")
-    names = [RELEASE_NAMESPACE, RUNS, SERVERS, *(f"demo-{build}" for build in BUILDS)]
-    cluster.kubectl("delete", "namespaces", *names, "--ignore-not-found", "--timeout=180s", seconds=200)
+    cluster.kubectl(
+        "delete", "namespaces", RELEASE_NAMESPACE, *DEMO_NAMESPACES, "--ignore-not-found", "--timeout=180s", seconds=200
+    )
     if ours:
         cluster.kubectl("delete", *ours, "--timeout=60s")
 

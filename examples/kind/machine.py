@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -101,6 +102,13 @@ class Cluster:
     def objects(self, *arguments: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.kubectl("get", *arguments, "-o", "json"))["items"]
         return found
+
+    def secrets(self, namespace: str) -> dict[str, dict[str, bytes]]:
+        """Name -> key -> value; none where there is no such namespace."""
+        return {
+            each["metadata"]["name"]: {key: base64.b64decode(value) for key, value in each.get("data", {}).items()}
+            for each in self.objects("secrets", "--namespace", namespace)
+        }
 
     def apply(self, *manifests: Path) -> None:
         self.kubectl("apply", *(word for each in manifests for word in ("-f", str(each))))

@@ -170,3 +170,19 @@ def test_the_demos_pods_would_pass_pod_security_restricted_and_hold_no_token(eve
     assert len(namespaces) == 3
     for each in namespaces:
         assert each["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+def test_a_cluster_that_has_the_secrets_already_is_served_the_same_from_any_folder(tmp_path: Path) -> None:
+    credentials = script("credentials")
+    there = credentials.made(tmp_path / "one")
+    assert credentials.made(tmp_path / "other")["sectum-servers"] != there["sectum-servers"]
+    credentials.taken_back(tmp_path / "other", there)
+    again = credentials.made(tmp_path / "other")
+    tokens = {name for name in again["sectum-runs"] if name.startswith("sectum-surface-") and "issuer" not in name}
+    assert len(tokens) == 8  # issued anew
+    for namespace, named in there.items():
+        assert {name: value for name, value in named.items() if name not in tokens} == {
+            name: value for name, value in again[namespace].items() if name not in tokens
+        }
+    public = "sectum-signer-demo/private.pem.pub"
+    assert (tmp_path / "one" / public).read_bytes() == (tmp_path / "other" / public).read_bytes()

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import obstore
+from sectum.errors import SectumError
 
 from tests.hunt import planting as plants
 from tests.hunt.etcd import Etcd
-from tests.hunt.hunting import PLACES, hunt, of_cluster, sown
+from tests.hunt.hunting import PLACES, hunt, of_cluster, sown, unseen
 from tests.hunt.known import Known, known
 from tests.hunt.kube import Kube, Refused
 from tests.hunt.report import Row, findings, looked_for, say, table
@@ -20,6 +21,8 @@ from tests.hunt.sown import SOWN
 from tests.hunt.texts import gather
 
 FOUND, BLIND = 1, 2
+CONTROLS = ("etcd", "objects")
+"""Places in which every credential must be seen in its own Secret, or nothing that was not seen there means anything."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with known(kube, options.runs) as found:
             found.texts += sown(SOWN)
             return _self_test(kube, found, node, options) if options.self_test else _hunt(kube, found, node, options)
-    except Refused as refused:
-        say(f"hunt: {refused}")
+    except (Refused, SectumError) as error:
+        say(f"hunt: {error}")
         return BLIND
 
 
@@ -40,14 +43,20 @@ def _hunt(kube: Kube, found: Known, node: str, options: argparse.Namespace) -> i
     texts = gather(found.texts)
     search = Search(texts)
     rows = _searched(kube, search, found, node=node, options=options)
+    for row in rows:
+        if row.place in CONTROLS and row.pieces and (blindness := unseen(row, texts)):
+            row.faults.append(blindness)
     say(looked_for(texts))
     say(f"runs: {len(found.manifests)} with a manifest, {len(found.without)} without")
+    for fault in found.faults:
+        say(f"NOT KNOWN {fault}")
     say(table(rows))
     say(findings(search, rows) or "nothing was found that does not belong where it is")
     if not texts.counts().get("marker") and not options.no_runs:
         say("hunt: no run's markers are known, so this shows nothing; --no-runs says that it is meant so")
         return BLIND
-    return FOUND if any(row.hits for row in rows) else BLIND if any(row.faults for row in rows) else 0
+    blind = bool(found.faults) or any(row.faults for row in rows)
+    return FOUND if any(row.hits for row in rows) else BLIND if blind else 0
 
 
 def _self_test(kube: Kube, found: Known, node: str, options: argparse.Namespace) -> int:
@@ -72,7 +81,10 @@ def _self_test(kube: Kube, found: Known, node: str, options: argparse.Namespace)
         say(line)
     if blind:
         say(f"NOT TRIED, since nothing could be planted there: {', '.join(blind)} (--image, or a run's scenario)")
-    return FOUND if missed else BLIND if blind or any(row.faults for row in rows) else 0
+    for fault in found.faults:
+        say(f"NOT KNOWN {fault}")
+    untried = blind or found.faults or any(row.faults for row in rows)
+    return FOUND if missed else BLIND if untried else 0
 
 
 @contextlib.contextmanager

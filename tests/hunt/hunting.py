@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from tests.hunt import etcd, places
 from tests.hunt.belonging import belongs
 from tests.hunt.known import Known
-from tests.hunt.kube import Kube, node_files
+from tests.hunt.kube import Kube, Refused, node_files
 from tests.hunt.report import Row
 from tests.hunt.search import Piece, Search
-from tests.hunt.texts import Text
+from tests.hunt.texts import Text, Texts
 from tests.hunt.unpack import NotSearched
 
 PLACES = ("etcd", "objects", "events", "logs", "node logs", "metrics", "store", "packs")
@@ -32,7 +32,8 @@ def hunt(
             for piece in pieces():
                 _one(search, piece, rows[piece.place], systems, torn)
         except Exception as error:  # noqa: BLE001  (a place that cannot be read must be seen, and fails the hunt)
-            rows[place].faults.append(f"{type(error).__name__}: {error}"[:500])
+            said = f": {error}" if isinstance(error, (Refused, NotSearched)) else ""
+            rows[place].faults.append(f"{type(error).__name__}{said}"[:500])
         rows[place].seconds += time.monotonic() - began
     return list(rows.values())
 
@@ -50,10 +51,17 @@ def _one(search: Search, piece: Piece, row: Row, systems: Collection[str], torn:
     for hit in hits:
         if belongs(hit, systems=systems):
             row.at_home += 1
+            row.seen.add(hit.text.value)
         elif torn(hit):
             row.torn += 1
         else:
             row.hits.append(hit)
+
+
+def unseen(row: Row, texts: Texts) -> str | None:
+    """What was not even seen where it belongs: then the search is blind, or Secrets changed while it looked."""
+    missing = [text.name for text in texts.all if text.homes and text.value not in row.seen]
+    return f"{len(missing)} of its own texts not seen in their Secrets, such as {missing[0]}" if missing else None
 
 
 def of_cluster(

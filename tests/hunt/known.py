@@ -10,12 +10,14 @@ from typing import Any
 import obstore
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
+from sectum.errors import SecretMissing, SectumError
 from sectum.manifest import Manifest, Sealer, header, unseal
 from sectum.ports import KeySpec, StoreSpec
 from sectum.scenario import Scenario, parse
 
-from tests.hunt.kube import Kube, reachable
+from tests.hunt.kube import Kube, Refused, reachable
 from tests.hunt.texts import Text
 
 PREFIXES = ("sectum-surface-", "sectum-kms-", "sectum-store-", "sectum-signer-", "sectum-key-")
@@ -36,6 +38,18 @@ class Known:
     """By bucket, whole buckets."""
     without: list[str] = field(default_factory=list)
     """Runs of which no manifest is left: they were never prepared, or it is deleted and was never archived."""
+    faults: list[str] = field(default_factory=list)
+    """What could not be found out; a hunt with any shows less than it should."""
+
+    @contextlib.contextmanager
+    def noted(self, what: str) -> Iterator[None]:
+        """Go on without it, and say so. What servers say on it may hold a credential."""
+        try:
+            yield
+        except (Refused, SectumError) as fault:
+            self.faults.append(f"{what}: {fault}"[:300])
+        except (BaseError, OSError) as fault:
+            self.faults.append(f"{what}: {type(fault).__name__}")
 
 
 @contextlib.contextmanager
@@ -55,7 +69,10 @@ def _of_namespace(kube: Kube, namespace: str, found: Known, stack: contextlib.Ex
             found.texts += credentials(namespace, name, kube.secret(namespace, name))
 
     def secret(name: str, key: str) -> bytes:
-        return kube.secret(namespace, name)[key]
+        try:
+            return kube.secret(namespace, name)[key]
+        except (KeyError, Refused):
+            raise SecretMissing(f"secret {namespace}/{name}/{key}", "is not there") from None
 
     mine = {header(sealed)["run"]: sealed for sealed in _mounted(kube, namespace, secrets)}
     scenarios = [_scenario(each) for each in kube.items("isolationscenarios.sectum.ai", namespace)]
@@ -63,20 +80,23 @@ def _of_namespace(kube: Kube, namespace: str, found: Known, stack: contextlib.Ex
     records = {}
     for evidence in (about.spec.evidence for about in scenarios):
         if evidence.store_spec is not None:
-            bucket, store = _opened(kube, evidence.store_spec, secret, stack=stack, known=found)
-            mine |= {header(sealed)["run"]: sealed for sealed in _archived(store, namespace)}
+            with found.noted("the store of packs"):
+                _, store = _opened(kube, evidence.store_spec, secret, stack=stack, known=found)
+                mine |= {header(sealed)["run"]: sealed for sealed in _archived(store, namespace)}
         if evidence.records_spec is not None:
-            bucket, store = _opened(kube, evidence.records_spec, secret, stack=stack, known=found)
-            records[bucket] = store
+            with found.noted("the store of records"):
+                bucket, store = _opened(kube, evidence.records_spec, secret, stack=stack, known=found)
+                records[bucket] = store
     runs = [each["metadata"]["uid"] for each in kube.items("verificationruns.sectum.ai", namespace)]
     found.without += [uid for uid in runs if uid not in mine]
     found.manifests |= mine
     for run, sealed in mine.items():
-        spec = _key(kube, parse(header(sealed)["scenario"]).spec.manifest.spec, stack)
-        manifest, data_key = unseal(sealed, spec.wrapper(secret))
-        found.texts += of_manifest(manifest, data_key)
-        for store in records.values():
-            found.texts += of_receipts(run, data_key, sealed_records(store, run))
+        with found.noted(f"run {run}"):
+            spec = _key(kube, parse(header(sealed)["scenario"]).spec.manifest.spec, stack)
+            manifest, data_key = unseal(sealed, spec.wrapper(secret))
+            found.texts += of_manifest(manifest, data_key)
+            for store in records.values():
+                found.texts += of_receipts(run, data_key, sealed_records(store, run))
 
 
 def _mounted(kube: Kube, namespace: str, secrets: Mapping[str, str]) -> Iterator[bytes]:

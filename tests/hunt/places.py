@@ -17,15 +17,20 @@ EVENTS = frozenset({"events", "events.events.k8s.io"})
 
 
 def objects(kube: Kube) -> Iterator[Piece]:
-    """Every object of every kind that can be listed, in all namespaces; events are a place of their own."""
+    """Every object of every kind that can be listed, in all namespaces; events are a place of their own.
+
+    Raises Refused at the end, where some could not be.
+    """
+    unread = []
     for resource in kube.resources():
         try:
             items = kube.items(resource)
         except Refused as refused:
-            if "MethodNotAllowed" in str(refused) or "could not find the requested resource" in str(refused):
-                continue  # said to be listable and is not
-            raise
+            unread.append(str(refused))
+            continue
         yield from of_objects(resource, items)
+    if unread:
+        raise Refused("; ".join(unread))
 
 
 def of_objects(resource: str, items: Iterable[Mapping[str, Any]]) -> Iterator[Piece]:

@@ -20,6 +20,8 @@ class Row:
     size: int = 0
     unpacked: int = 0
     at_home: int = 0
+    seen: set[bytes] = field(default_factory=set, repr=False)
+    """Values that were found where they belong."""
     torn: int = 0
     hits: list[Hit] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)

@@ -22,7 +22,7 @@ from sectum.scenario import load
 
 from tests.hunt import known, places
 from tests.hunt import planting as plants
-from tests.hunt.hunting import hunt, sown
+from tests.hunt.hunting import hunt, sown, unseen
 from tests.hunt.kube import Kube, Refused, reachable
 from tests.hunt.search import Piece, Search
 from tests.hunt.texts import Text, gather
@@ -45,12 +45,12 @@ class Recorded(Kube):
         return self.said.get((words[3], words[5], *words[8:]), b"")
 
     def items(self, resource: str, namespace: str | None = None) -> list[dict[str, Any]]:
-        if resource not in self.objects:
-            raise Refused(f"{resource}: MethodNotAllowed")
+        if resource == "forbidden":
+            raise Refused("forbidden: you may not")
         return [each for each in self.objects[resource] if namespace in (None, each["metadata"].get("namespace"))]
 
     def resources(self) -> list[str]:
-        return [*self.objects, "bindings"]
+        return list(self.objects)
 
     def secret(self, namespace: str, name: str) -> dict[str, bytes]:
         [found] = [each for each in self.items("secrets", namespace) if each["metadata"]["name"] == name]
@@ -112,6 +112,23 @@ def test_what_belongs_where(text: Text, resource: str, item: dict[str, Any], at_
     rows = _rows(Recorded(objects={resource: [item]}), [text], systems=["demo"])
     assert [bool(row.at_home) for row in rows if row.place == "objects"] == [at_home]
     assert [bool(row.hits) for row in rows if row.place == "objects"] == [not at_home]
+
+
+def test_what_cannot_be_listed_is_said_and_keeps_nothing_else_from_being_searched() -> None:
+    stray = _object("a", data={"a": STRAY.value.decode()})
+    kube = Recorded(objects={"forbidden": [], "configmaps": [stray]})
+    [row] = [row for row in _rows(kube, [STRAY], systems=()) if row.place == "objects"]
+    assert row.faults == ["Refused: forbidden: you may not"]
+    assert {hit.text for hit in row.hits} == {STRAY}
+
+
+def test_a_credential_that_is_not_even_seen_in_its_own_secret_is_a_fault() -> None:
+    texts = [TOKEN, CUSTOMER, STRAY]
+    for value, fault in ((TOKEN.value, None), (b"another-value", "1 of its own texts not seen")):
+        kube = Recorded(objects={"secrets": [_secret("sectum-surface-api", key=value)]})
+        [row] = [row for row in _rows(kube, texts, systems=()) if row.place == "objects"]
+        said = unseen(row, gather(texts))
+        assert said is None if fault is None else said and said.startswith(fault)
 
 
 def test_logs_of_every_container_are_read_and_those_before_it_was_started_again() -> None:

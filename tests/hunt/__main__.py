@@ -22,7 +22,7 @@ from tests.hunt.texts import gather
 
 FOUND, BLIND = 1, 2
 CONTROLS = ("etcd", "objects")
-"""Places in which every credential must be seen in its own Secret, or nothing that was not seen there means anything."""
+"""Places in which every credential must be seen in its own Secret, or that nothing was seen there means nothing."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -64,7 +64,12 @@ class Cluster:
     """A kind cluster, reached with a kubeconfig of the demo's own: the user's is left as it is."""
 
     name: str
-    kubeconfig: Path
+    folder: Path
+    """Where the demo writes what is about this cluster."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "kubeconfig"
 
     @property
     def environment(self) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The demo on kind: the chart installed as a user would, a leaky and a hardened stack verified, both packs checked.
 
 Safe to run again: what is there is used, both verifications are made anew. Everything it writes on this machine is in
-demo-out/kind/, for a cluster of another name in demo-out/kind-NAME/. `--down` removes what it made in the cluster, and the
-cluster if it made that too.
+demo-out/kind/, for a cluster of another name in demo-out/kind-NAME/. `--down` removes what it made in the cluster, and
+the cluster if it made that too.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def summary(cluster: Cluster, clock: Clock, runs: dict[str, Run], *, packs_verif
     print("  " + ", ".join(f"{title} {seconds:.0f} s" for title, seconds in clock.seconds.items()), end="; ")
     print(f"all of it {sum(clock.seconds.values()):.0f} s")
     print(f"  look around: export KUBECONFIG={os.path.relpath(cluster.kubeconfig)}; kubectl get sectum -A")
-    print("  remove it:   make demo-cluster-down")
+    named = "" if cluster.name == USUAL else f" ARGS='--cluster {cluster.name}'"
+    print(f"  remove it:   make demo-cluster-down{named}")
     if packs_verify and verdicts == EXPECTED:
         return 0
     print(f"  {leave_traces(cluster)}")

@@ -82,10 +82,12 @@ class Cluster:
         """With the node image that KIND_NODE_IMAGE names, else kind's own."""
         image = os.environ.get("KIND_NODE_IMAGE")
         chosen = ["--image", image] if image else []
-        run("kind", "create", "cluster", "--name", self.name, *chosen, "--wait", "120s", seconds=600)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        ours = ("--name", self.name, "--kubeconfig", str(self.kubeconfig))
+        run("kind", "create", "cluster", *ours, *chosen, "--wait", "120s", seconds=600)
 
     def delete(self) -> None:
-        run("kind", "delete", "cluster", "--name", self.name)
+        run("kind", "delete", "cluster", "--name", self.name, "--kubeconfig", str(self.kubeconfig))
 
     def connect(self) -> None:
         """Write the kubeconfig; raises DemoError where the API server does not answer."""

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,8 @@ class Pods:
     packs: MemoryStore = field(default_factory=MemoryStore)
     work: MemoryStore = field(default_factory=MemoryStore)
     ended: list[tuple[str, Ended]] = field(default_factory=list)
+    waited_for: list[tuple[str, int]] = field(default_factory=list)
+    """What the pods needed to reach before they began."""
 
     def play(self, stage: str, surface: str = "", attempt: int = 1) -> Ended:
         """One pod; what leaves the process in another way than by its status comes out of here."""
@@ -71,6 +73,10 @@ class Pods:
         ended = Ended(status, log.read_text())
         self.ended.append((stage, ended))
         return ended
+
+    async def wait(self, addresses: Iterable[tuple[str, int]]) -> None:
+        """Nothing here has to be opened by a network plug-in."""
+        self.waited_for += addresses
 
     def wave(self, stage: str, attempt: int = 1) -> None:
         """A stage on every surface, one after another; all have to end well."""
@@ -142,6 +148,7 @@ def pods(scenario: Scenario, secret: ReadSecret, folder: Path, *, parsed: bool =
         stores = {"evidence": made.packs, "records": made.work}
         patch.setattr(S3Spec, "open", lambda spec, secret: _opened(spec, secret, stores))
         patch.setattr(pod, "measure", _shut)
+        patch.setattr(pod, "opened", made.wait)
         patch.setenv("SECTUM_MOUNTS", str(folder))
         patch.setenv("SECTUM_TERMINATION_LOG", str(folder / "termination-log"))
         patch.setenv("SECTUM_POD_UID", str(uuid.uuid4()))

@@ -470,9 +470,11 @@ def test_who_touches_a_surface_needs_no_way_to_the_packs(tmp_path: Path) -> None
         (run.mounts / "secrets" / "sectum-store-evidence-test" / "accessKeyId").unlink()
         (run.mounts / "secrets" / "sectum-signer-memory" / "private.pem").unlink()
         before = dict(run.packs.objects)
+        run.waited_for.clear()
         for stage in pods.SURFACE_STAGES:
             assert run.play(stage, "memory").status == 0
         assert run.packs.objects == before
+        assert run.waited_for == [("s3.us-east-1.amazonaws.com", 443)] * 4, "of the records alone"
         assert run.play("assemble").status == 3
 
 

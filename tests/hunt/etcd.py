@@ -63,11 +63,11 @@ class Etcd:
         """
         if hit.piece.holder or hit.at is None:
             return False
-        data, stop = hit.piece.data, hit.at + len(hit.text.value)
+        data, (start, stop) = hit.piece.data, hit.at
         for home in hit.text.homes:
             for value in self.values.get(home, ()):
-                for found in re.finditer(re.escape(data[hit.at : stop]), value):
-                    before = _alike(data[: hit.at][::-1], value[: found.start()][::-1])
+                for found in re.finditer(re.escape(data[start:stop]), value):
+                    before = _alike(data[:start][::-1], value[: found.start()][::-1])
                     after = _alike(data[stop:], value[found.end() :])
                     if before + after >= 16:
                         return True

@@ -48,11 +48,13 @@ def _one(search: Search, piece: Piece, row: Row, systems: Collection[str], torn:
         row.faults.append(str(fault))
         return
     row.unpacked += search.unpacked - before
+    cut = {hit.text.value for hit in hits if torn(hit)}
     for hit in hits:
         if belongs(hit, systems=systems):
             row.at_home += 1
             row.seen.add(hit.text.value)
-        elif torn(hit):
+        # What has to be decoded has no place of its own, and is what stands there encoded.
+        elif torn(hit) or (hit.decoded and hit.text.value in cut):
             row.torn += 1
         else:
             row.hits.append(hit)

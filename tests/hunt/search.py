@@ -45,9 +45,15 @@ class Hit:
     """The piece, and with `!` before each step how what it holds was packed."""
     text: Text
     form: str
-    at: int | None
-    """Where in the piece it begins, unless something had to be undone."""
+    at: tuple[int, int] | None
+    """Where in the piece it begins and ends, unless something had to be undone."""
     piece: Piece = field(repr=False, compare=False)
+
+    @property
+    def decoded(self) -> bool:
+        """Did it have to be decoded, and nothing inflated?"""
+        steps = self.where.removeprefix(self.piece.where).split("!")[1:]
+        return bool(steps) and TEXTUAL.issuperset(steps)
 
 
 class Search:
@@ -77,11 +83,13 @@ class Search:
         spelt: Callable[[bytes], Iterator[tuple[str, bytes]]],
         fold: Callable[[bytes], bytes],
     ) -> None:
+        words: set[str] = set()
         for form, spelling in spelt(text.value):
             word = fold(spelling).decode("latin-1")
             self._longest = max(self._longest, len(word))
-            if len(word) >= SHORTEST:
-                automaton.add_word(word, (*automaton.get(word, ()), (text, form)))
+            if len(word) >= SHORTEST and word not in words:  # most texts have nothing to escape
+                words.add(word)
+                automaton.add_word(word, (*automaton.get(word, ()), (text, form, len(word))))
 
     def piece(self, piece: Piece) -> list[Hit]:
         """Everything in a piece; raises NotSearched where something in it is too large to look into."""
@@ -114,7 +122,7 @@ class Search:
         """Which texts a name holds; such a name is not shown."""
         return [(text, form) for text, form, _ in self._data(name.encode())]
 
-    def _data(self, data: bytes) -> Iterator[tuple[Text, str, int]]:
+    def _data(self, data: bytes) -> Iterator[tuple[Text, str, tuple[int, int] | None]]:
         for start in range(0, max(1, len(data)), _CHUNK):
             chunk = data[start : start + _CHUNK + self._longest]
             for view, places in ((chunk, None), (chunk.translate(None, _BLANKS), chunk)):
@@ -122,29 +130,28 @@ class Search:
                     continue  # no blanks: it was looked at
                 for words, text in ((self._folded, view.lower()), (self._exact, view)):
                     for end, entries in words.iter(text.decode("latin-1")) if words else ():
-                        for each, form in entries:
-                            yield each, form, start + _begin(end, form, each, places)
+                        for each, form, length in entries:
+                            first, last = (_unblanked(at, places) for at in (end - length + 1, end))
+                            yield each, form, (start + first, start + last + 1)
 
-    def _parts(self, data: bytes) -> Iterator[tuple[Text, str, int]]:
+    def _parts(self, data: bytes) -> Iterator[tuple[Text, str, tuple[int, int] | None]]:
         reader = self._index.reader() if self._index else None
         if reader is not None:
             reader.feed(data)
             for sighting in reader.end_answer():
-                yield self._markers[sighting.marker], f"{sighting.bits} bits by scan: {'+'.join(sighting.form)}", 0
+                yield self._markers[sighting.marker], f"{sighting.bits} bits by scan: {'+'.join(sighting.form)}", None
 
 
-def _begin(end: int, form: str, text: Text, unblanked: bytes | None) -> int:
-    """Where a match begins that ends there, in a view without blanks or not; exact for plain text only."""
-    first = end - len(text.value) + 1 if form == "plain" else end
-    if unblanked is None:
-        return first
-    kept = range(len(unblanked))
-    return bisect_left(kept, first + 1, key=lambda place: len(unblanked[: place + 1].translate(None, _BLANKS)))
+def _unblanked(at: int, chunk: bytes | None) -> int:
+    """Where in a chunk a character stands that is at this place of it without blanks; None: it has them still."""
+    if chunk is None:
+        return at
+    return bisect_left(range(len(chunk)), at + 1, key=lambda place: len(chunk[: place + 1].translate(None, _BLANKS)))
 
 
 def _each_once(hits: Iterable[Hit]) -> list[Hit]:
     """A text once for each place in a piece and form."""
-    found: dict[tuple[str, str, str, str, int | None], Hit] = {}
+    found: dict[tuple[object, ...], Hit] = {}
     for hit in hits:
         found.setdefault((hit.where, hit.text.kind, hit.text.name, hit.form, hit.at), hit)
     return list(found.values())

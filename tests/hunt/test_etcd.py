@@ -12,6 +12,7 @@ import pytest
 
 from tests.hunt.belonging import belongs
 from tests.hunt.etcd import Etcd, holder_of, spans
+from tests.hunt.hunting import hunt
 from tests.hunt.planting import GROUP, PLURAL, definition
 from tests.hunt.search import Hit, Search
 from tests.hunt.texts import Text, gather
@@ -107,9 +108,19 @@ def test_a_torn_old_copy_of_its_own_secret_belongs_to_it_and_another_stray_copy_
     [value, *_] = etcd.values["secrets/runs/sectum-surface-api"]
     at = value.index(OWN.value)
     torn = value[at - 20 :]  # what a newer page left of it
-    for data, expected in ((torn, True), (b"x" * 40 + OWN.value + b"y" * 40, False), (OWN.value, False)):
-        hits = [hit for hit in _found(etcd, {"torn": data}) if hit.form == "plain"]
-        assert [etcd.torn(hit) for hit in hits] == [expected]
+    encoded = value.replace(OWN.value, base64.b64encode(b"?" + OWN.value))  # as in an annotation by kubectl
+    etcd.values["secrets/runs/sectum-surface-api"].append(encoded)
+    for data, belonging in (
+        (torn, True),
+        (encoded[at - 20 :], True),
+        (b"x" * 40 + OWN.value + b"y" * 40, False),
+        (b"x" * 40 + base64.b64encode(b"?" + OWN.value) + b"y" * 40, False),
+        (gzip.compress(OWN.value), False),
+        (OWN.value, False),
+    ):
+        rows = hunt(SEARCH, [("etcd", lambda data=data: etcd.pieces({"torn": data}))], systems=(), torn=etcd.torn)
+        [row] = [row for row in rows if row.place == "etcd"]
+        assert (bool(row.torn), bool(row.hits)) == (belonging, not belonging)
 
 
 def test_a_newer_page_in_the_midst_of_an_old_value_is_no_part_of_it() -> None:

@@ -4,7 +4,7 @@
 #   UV_PYTHON=…  picks another interpreter, UV_PYTHON_DOWNLOADS=automatic lets uv fetch one
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo demo demo-llm demo-cluster demo-cluster-down images test lint format crds bench hunt clean test-control-plane
+.PHONY: help setup setup-demo demo demo-llm demo-cluster test-cluster demo-cluster-down images test lint format crds bench hunt clean test-control-plane
 
 RUN := scripts/uv run --no-sync
 PYTEST := pytest
@@ -63,6 +63,9 @@ images: ## build the images of the operator and of the probes, where their sourc
 demo-cluster: setup ## on a kind cluster: install the chart, verify a leaky and a hardened stack, fetch and verify both packs
 	@echo "→ demo-cluster"
 	@scripts/demo-cluster $(ARGS)
+
+test-cluster: demo-cluster ## the same, then its tests: what each part of it may do and reach there
+	@$(RUN) $(PYTEST) tests/cluster $(ARGS)
 
 demo-cluster-down: setup ## remove what demo-cluster made
 	@scripts/demo-cluster --down $(ARGS)

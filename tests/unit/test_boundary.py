@@ -1,4 +1,4 @@
-"""A pod's boundary is measured by connecting, beside something that it may reach; and it waits until its way is open."""
+"""A pod measures its boundary by connecting, beside something that it may reach; and waits until its way is open."""
 
 import asyncio
 import socket

@@ -158,16 +158,21 @@ ESCAPES = {
 @pytest.mark.parametrize("escape", ESCAPES)
 def test_the_fence_refuses_the_operator_a_job_with(demo: Demo, escape: str) -> None:
     job = a_job(demo)
-    job["metadata"]["name"] += "x"
+    name = job["metadata"]["name"]
+    job["metadata"]["name"] = name[:-1] + ("0" if name[-1] != "0" else "1")
     ESCAPES[escape](job, job["spec"]["template"]["spec"])
     done = demo.as_operator("create", "--dry-run=server", "-f", "-", text=json.dumps(job))
     assert done.returncode != 0
     assert "ValidatingAdmissionPolicy" in done.stderr
+    assert "jobs/name" not in done.stderr  # not for what every one of these has in common
 
 
 def test_the_fence_lets_the_operator_make_the_same_job_unchanged(demo: Demo) -> None:
-    done = demo.as_operator("create", "--dry-run=server", "-f", "-", text=json.dumps(a_job(demo)))
-    assert "AlreadyExists" in done.stderr or done.returncode == 0, done.stderr
+    job = a_job(demo)
+    name = job["metadata"]["name"]
+    job["metadata"]["name"] = name[:-1] + ("0" if name[-1] != "0" else "1")
+    done = demo.as_operator("create", "--dry-run=server", "-f", "-", text=json.dumps(job))
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_operator_makes_no_cronjob(demo: Demo) -> None:

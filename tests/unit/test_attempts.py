@@ -78,10 +78,15 @@ def test_the_last_that_ended_is_not_what_the_stage_concluded_if_one_more_was_beg
     assert [len(attempt.leaks) for attempt in found.of[Stage.PROBE]] == [1, 2, 0]
 
 
-def test_an_attempt_that_left_no_record_is_none() -> None:
+@pytest.mark.parametrize("stage", ["baseline", "plant", "clean"])
+def test_an_attempt_that_left_no_record_is_none(stage: str) -> None:
     """A pod that never started: the next one has its number and names the one before."""
-    first = chain(START, RESULT, attempt=2)
-    assert faults([*first, *chain(START, RESULT, attempt=5, after=first[-1])]) == []
+    first = chain(START, RESULT, attempt=2, stage=stage)
+    assert faults([*first, *chain(START, RESULT, attempt=5, after=first[-1], stage=stage)]) == []
+
+
+def test_of_a_probe_that_left_no_record_nobody_knows_what_it_saw() -> None:
+    assert faults(chain(START, RESULT, attempt=2)) == ["probe: nothing is there of attempt 1"]
 
 
 EDITS: dict[str, Callable[[list[Signed]], list[Signed]]] = {

@@ -67,6 +67,9 @@ def _stores(scenario: Scenario) -> Iterator[Fault]:
         ("records", evidence.records_spec, "sectum-store-records-"),
     ):
         yield from _store(f"spec.evidence.{field}", spec, prefix)
+    store, records = evidence.store_spec, evidence.records_spec
+    if store and records and (store.address(), store.uri("x")) == (records.address(), records.uri("x")):
+        yield "spec.evidence.records", "must be another bucket or prefix than store: probes may write there"
 
 
 def _store(field: str, spec: StoreSpec | None, prefix: str) -> Iterator[Fault]:

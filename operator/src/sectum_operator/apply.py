@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -28,6 +28,7 @@ from sectum_operator.api import (
     Object,
     Pointer,
     Resource,
+    TryAgain,
 )
 from sectum_operator.children import (
     as_json,
@@ -43,10 +44,12 @@ from sectum_operator.messages import Assembled
 from sectum_operator.observe import Observed, observe, run_ended
 from sectum_operator.readiness import stands
 from sectum_operator.reasons import Cause
-from sectum_operator.stages import FINALIZER, RUN_UID, Work, job_name
+from sectum_operator.stages import FINALIZER, RUN_UID, Stage, Work, job_name
 from sectum_operator.statuses import PackStatus
 
 log = logging.getLogger(__name__)
+_INSISTING = timedelta(hours=72 + 24)
+"""For how long cleaning up and storing evidence are asked for again where denied: the longest run, and a day."""
 _ROUNDS = 64
 """How often a run is decided anew in one go because something was denied: once for each of its Jobs would be enough."""
 
@@ -121,8 +124,9 @@ class Writer:
         denied: dict[Work, Cause] = {}
         try:
             for policy in jobs.policies(seen.run, decision.scenario, decision.surfaces):
-                await self._own(POLICIES, seen, policy)
+                await self._allow(seen, policy)
         except (Denied, NotOurs) as error:
+            self._insist(seen, decision.start, error)
             return _denied(error, decision.start)
         for work in decision.start:
             generation = seen.status.scenario.generation
@@ -132,11 +136,30 @@ class Writer:
                     _say(seen, f"{work} was started", work)
             except (Denied, NotOurs) as error:
                 _say(seen, f"{work} was not started: {error}", work)
+                self._insist(seen, (work,), error)
                 found = _denied(error, (work,))
                 if not found:
                     return found
                 denied |= found
         return denied or None
+
+    async def _allow(self, seen: Observed, policy: Manifest) -> None:
+        """Create a NetworkPolicy; that a fence would refuse it by now does not matter where it is there already."""
+        try:
+            await self._own(POLICIES, seen, policy)
+        except Denied:
+            if await self.api.get(POLICIES, seen.run.namespace, policy["metadata"]["name"]) is None:
+                raise
+
+    def _insist(self, seen: Observed, works: tuple[Work, ...], error: Denied | NotOurs) -> None:
+        """Cleaning up and storing evidence are not given up because a quota or a fence says no for now.
+
+        Raises TryAgain, for as long as evidence is waited for; nothing where the namespace goes.
+        """
+        since = seen.status.started_at or seen.created
+        matters = all(work.stage in (Stage.CLEAN, Stage.ASSEMBLE) for work in works)
+        if matters and isinstance(error, Denied) and not error.terminating and self.clock() < since + _INSISTING:
+            raise TryAgain(str(error))
 
     async def _own(self, kind: Resource, seen: Observed, body: Manifest) -> bool:
         """Create a child, or find it made before; raises NotOurs. Was it made now?"""

@@ -20,7 +20,7 @@ import kopf
 from lightkube import KubeConfig
 from sectum.errors import UsageError
 
-from sectum_operator.api import RUNS, SCENARIOS, Api, Resource, TryAgain
+from sectum_operator.api import RUNS, SCENARIOS, Api, ApiFault, Resource
 from sectum_operator.settings import Settings
 from sectum_operator.stages import API_VERSION, RUN
 from sectum_operator.workqueue import WorkQueue
@@ -90,7 +90,7 @@ async def relist_for_ever(known: Known, api: Api, namespaces: Iterable[str]) -> 
     while True:
         try:
             await known.relist(api, namespaces)
-        except TryAgain as error:
+        except ApiFault as error:
             log.warning("relist: %s", error)
             await asyncio.sleep(15)
         else:

@@ -77,7 +77,8 @@ def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation:
     if found["metadata"]["uid"] != uid:
         raise Changed("the VerificationRun", "is another one of the same name")
     about = _got(client, _Scenario, found["spec"]["scenarioRef"]["name"], namespace)
-    if about["metadata"]["generation"] != generation:
+    accepted = found.get("status", {}).get("scenario", {}).get("uid", about["metadata"]["uid"])
+    if about["metadata"]["generation"] != generation or about["metadata"]["uid"] != accepted:
         raise Changed("the IsolationScenario", "was changed after the run was accepted", "make a new run")
     scenario = scenario_of(about)
     subset = Subset.out_of(found["spec"].get("subset"))

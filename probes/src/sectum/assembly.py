@@ -67,7 +67,7 @@ async def open_run(run: Run, signer: Signer) -> str:
         )
 
     await series.close_abandoned(run.store, signer, run.series, at=timestamp())
-    return await series.append(run.store, run.series, record)
+    return await series.append(run.store, run.series, record, run=run.id, schema=series.OPEN_SCHEMA)
 
 
 async def assemble(run: Run, signer: Signer) -> Ended:

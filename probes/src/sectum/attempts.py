@@ -74,13 +74,15 @@ class Attempts:
 
     def faults(self) -> Iterator[str]:
         """Why these are not all records of this surface; nothing if they are."""
-        for attempts in self.of.values():
+        for stage, attempts in self.of.items():
             before: str | None = None
-            for attempt in attempts:
+            for number, attempt in enumerate(attempts, 1):
                 yield from attempt.faults()
                 start = attempt.start
-                # A number may be missing: an attempt that was lost before its first record. That it had none, and that
-                # no attempt is shorter than it was, is told by the next one's `after`.
+                # Another attempt may have been lost before its first record. Of a probe nobody knows whether it had
+                # none: what it saw may have been taken away before the next one began.
+                if stage == Stage.PROBE and attempt.number != number:
+                    yield f"probe: nothing is there of attempt {number}"
                 if start and start.record.body["after"] != before:
                     yield f"{start.name} does not name the last record of the attempt before it"
                 before = attempt.signed[-1].digest

@@ -61,6 +61,12 @@ class Stopped(SectumError):
     exit_status = termination.TEMPORARY
 
 
+class NotCleaned(SectumError):
+    """The surface could not be used for cleaning up; it may be in a while."""
+
+    exit_status = termination.TEMPORARY
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """What this process was started with."""
@@ -164,6 +170,8 @@ async def _touch(pod: Pod, stage: Stage) -> Message:
             await _CONCLUDED[stage](job)
     if job.cancelled:
         raise Stopped("SIGTERM came before the stage had ended; what it did is recorded")
+    if stage == Stage.CLEAN and job.cleaned[pod.surface].not_removed and (fault := _fault(job)):
+        raise NotCleaned(f"{job.cleaned[pod.surface].not_removed} documents may still be there: {fault}")
     return _TOLD[stage](job, pod.surface)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sectum.attempts import Attempts, attempts_of
+from sectum.errors import SealBroken
 from sectum.gate import Spent
 from sectum.job import Found, Job
 from sectum.plant import Planted
@@ -65,14 +66,17 @@ async def add_planted(job: Job, world: World) -> None:
 
 
 async def receipts(job: Job, surface: str) -> Planted:
-    """What the stored intents and receipts of all attempts on a surface say; raises SealBroken."""
+    """What the stored intents and receipts of all attempts on a surface say; what is none of ours is passed over."""
     planted = Planted()
     intended: dict[str, str] = {}
     folder = job.sealed_under(surface)
-    names = await job.work.names(folder)
+    names = [each for each in await job.work.names(folder) if each.removeprefix(folder).partition("/")[0].isdecimal()]
     for name in sorted(names, key=lambda each: int(each.removeprefix(folder).partition("/")[0])):  # later ones win
         attempt, _, leaf = name.removeprefix(folder).partition("/")
-        value = job.sealer(surface, int(attempt)).unseal(await job.work.read(name))
+        try:
+            value = job.sealer(surface, int(attempt)).unseal(await job.work.read(name))
+        except SealBroken:  # somebody else put it there; it must not keep the rest from being removed
+            continue
         planted.began = True
         if leaf.startswith("receipt-"):
             planted.locations[value[0]] = value[1]

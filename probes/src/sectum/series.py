@@ -96,9 +96,14 @@ async def records_of(store: Store, folder: str, run: str) -> list[tuple[str, dic
     return found[::-1]
 
 
-async def append(store: Store, folder: str, record: Callable[[int, str | None], bytes]) -> str:
-    """Store the series' next record under its sequence number, create-only."""
+async def append(
+    store: Store, folder: str, record: Callable[[int, str | None], bytes], *, run: str, schema: str
+) -> str:
+    """Store the series' next record under its sequence number, create-only, unless the run has one of its kind."""
     while True:
+        for name, body, _ in await records_of(store, folder, run):
+            if body["schema"] == schema:
+                return name
         names = await _names(store, folder)
         previous = sha256(await store.read(names[-1])) if names else None
         # After the last one, not after as many as there are: if one was taken away, its name is a gap and stays one.
@@ -113,9 +118,6 @@ async def append(store: Store, folder: str, record: Callable[[int, str | None], 
 
 async def close(store: Store, signer: Signer, folder: str, *, run: str, at: str, outcome: str, pack: str | None) -> str:
     """Store the Close record, unless the run has one; returns its name in the store."""
-    for name, body, _ in await records_of(store, folder, run):
-        if body["schema"] == CLOSE_SCHEMA:
-            return name
 
     def record(sequence: int, previous: str | None) -> bytes:
         return close_record(
@@ -128,7 +130,7 @@ async def close(store: Store, signer: Signer, folder: str, *, run: str, at: str,
             previous=previous or "",
         )
 
-    return await append(store, folder, record)
+    return await append(store, folder, record, run=run, schema=CLOSE_SCHEMA)
 
 
 async def close_abandoned(store: Store, signer: Signer, folder: str, *, at: str) -> None:

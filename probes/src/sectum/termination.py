@@ -77,5 +77,5 @@ def log_as_json(bound: dict[str, str]) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for own in ("sectum", "sectum_operator"):
         logging.getLogger(own).setLevel(logging.INFO)
-    for library in ("psycopg", "httpx", "httpx2", "httpcore", "mcp", "boto3", "botocore", "urllib3"):
+    for library in ("asyncio", "psycopg", "httpx", "httpx2", "httpcore", "mcp", "boto3", "botocore", "urllib3"):
         logging.getLogger(library).setLevel(logging.CRITICAL)

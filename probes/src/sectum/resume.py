@@ -65,8 +65,12 @@ async def add_planted(job: Job, world: World) -> None:
                 world.faults[marker.id] = Reason(fault)
 
 
-async def receipts(job: Job, surface: str) -> Planted:
-    """What the stored intents and receipts of all attempts on a surface say; what is none of ours is passed over."""
+async def receipts(job: Job, surface: str, *, strict: bool = False) -> Planted:
+    """What the stored intents and receipts of all attempts on a surface say.
+
+    What does not open is passed over: somebody else put it there, and it must not keep the rest from being removed. Its
+    marker stays doubtful by its intent. If `strict`, it raises SealBroken: for who can be asked what to do.
+    """
     planted = Planted()
     intended: dict[str, str] = {}
     folder = job.sealed_under(surface)
@@ -75,7 +79,9 @@ async def receipts(job: Job, surface: str) -> Planted:
         attempt, _, leaf = name.removeprefix(folder).partition("/")
         try:
             value = job.sealer(surface, int(attempt)).unseal(await job.work.read(name))
-        except SealBroken:  # somebody else put it there; it must not keep the rest from being removed
+        except SealBroken:
+            if strict:
+                raise
             continue
         planted.began = True
         if leaf.startswith("receipt-"):

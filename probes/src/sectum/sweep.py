@@ -36,7 +36,7 @@ async def sweep(run_id: str, *, secret: ReadSecret, store: Store, observe: Obser
     about = read_run(await store.read(f"manifests/{run_id}.sealed.json"), store=store, work=store)
     job = unsealed(about, secret=secret, observe=observe)
     for surface in job.surfaces:
-        job.planted[surface.name] = await receipts(job, surface.name)
+        job.planted[surface.name] = await receipts(job, surface.name, strict=True)
     async with AsyncExitStack() as stack:
         used = [each for each in job.surfaces if job.planted[each.name].began]
         job.reaches = list(

@@ -83,11 +83,11 @@ def test_a_document_that_appears_late_is_waited_for() -> None:
     assert {pause for pause in time.slept if pause} == {0.3}
 
 
-def test_a_surface_that_forgets_is_asked_three_times() -> None:
+def test_a_surface_that_forgets_is_asked_four_times() -> None:
     time, surface = ManualClock(), MemorySurface(forgets_writes=True)
     planted, _, markers = planted_in(surface, time)
     assert planted.faults == {each.id: Reason.READ_BACK_FAILED for each in markers}
-    assert sorted(set(time.slept)) == [0.0, 0.3, 1.0]
+    assert sorted(set(time.slept)) == [0.0, 0.3, 1.0, 3.0]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from sectum.reach import Reach, identify, ignore
 from sectum.reasons import Reason
 from sectum.scan import Index
 
-_READ_BACK_PAUSES = (0.0, 0.3, 1.0)
+_READ_BACK_PAUSES = (0.0, 0.3, 1.0, 3.0)
 """Seconds before each try: a surface may index what it stored a moment later."""
 
 _STORED = frozenset({AnswerKind.ITEMS, AnswerKind.EMPTY})

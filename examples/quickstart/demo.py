@@ -57,7 +57,7 @@ def main() -> int:
     print("  .venv/bin/sectum plan -f examples/quickstart/scenario.yaml     what a run does, without doing it")
     print("  .venv/bin/sectum surfaces http                                how to describe your own endpoint")
     print("  your own stack: copy the scenario, change origin, paths and tenants, then `sectum check -f …`")
-    print("  the cluster: the same YAML is what `kubectl apply` will take (the operator is the next part)")
+    print("  the cluster: make demo-cluster; the same YAML, with egress, a KMS key and stores")
     if not good:
         print("make demo: something above did not come out as it should", file=sys.stderr)
     return 0 if good else 1

@@ -73,14 +73,8 @@ def account(
 
 def _lacking(attempts: Attempts) -> str | None:
     """Why the surface was not tried to the end: a stage whose last attempt was lost, or that found it of no use."""
-    for stage in (Stage.BASELINE, Stage.PLANT, Stage.PROBE):
-        result = attempts.concluded(stage)
-        if result is None:
-            return str(Reason.UNFINISHED)
-        if stage != Stage.PROBE and result["fault"]:
-            fault: str = result["fault"]
-            return fault
-    return None
+    before = attempts.hindrance((Stage.BASELINE, Stage.PLANT))
+    return before or (str(Reason.UNFINISHED) if attempts.concluded(Stage.PROBE) is None else None)
 
 
 def _fault(attempts: Attempts) -> str | None:

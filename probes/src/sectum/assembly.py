@@ -25,6 +25,7 @@ from sectum.reasons import Reason
 from sectum.run import Run, stored_records
 from sectum.scenario import Surface
 from sectum.sign import open_bundle, public_key, sign_statement
+from sectum.store import keep
 from sectum.verdict import derive, sharing_of
 
 
@@ -47,8 +48,7 @@ async def open_run(run: Run, signer: Signer) -> str:
 
     Done twice, it does nothing the second time. Raises StoreFault.
     """
-    with suppress(AlreadyStored):
-        await run.store.create(f"manifests/{run.id}.sealed.json", run.sealed)
+    await keep(run.store, f"manifests/{run.id}.sealed.json", run.sealed)
     for name, body, _ in await series.records_of(run.store, run.series, run.id):
         if body["schema"] == series.OPEN_SCHEMA:
             return name

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sectum.reasons import Reason
 from sectum.records import RecordKind, Signed, Stage
 
 
@@ -67,6 +68,17 @@ class Attempts:
         """What the last attempt came to; None if none was begun or the last one was lost."""
         last = self.of[stage][-1:]
         return last[0].result if last else None
+
+    def hindrance(self, stages: Iterable[Stage]) -> str | None:
+        """Why nothing can follow these stages: the last attempt at one was lost, or found the surface of no use."""
+        for stage in stages:
+            result = self.concluded(stage)
+            if result is None:
+                return str(Reason.UNFINISHED)
+            if result["fault"]:
+                fault: str = result["fault"]
+                return fault
+        return None
 
     def results(self) -> Iterator[Mapping[str, Any]]:
         """What every finished attempt of every stage came to."""

@@ -12,6 +12,9 @@ from sectum.reasons import Reason
 from sectum.records import Stage
 from sectum.run import stored_records
 
+_NEEDED = {Stage.PLANT: (Stage.BASELINE,), Stage.PROBE: (Stage.BASELINE, Stage.PLANT)}
+"""What must have gone well before; cleaning up is tried whatever happened."""
+
 
 async def resume(job: Job, stage: Stage, surface: str) -> None:
     """Take over what earlier stages of the surface found and spent, and which attempt was the last."""
@@ -21,23 +24,10 @@ async def resume(job: Job, stage: Stage, surface: str) -> None:
     job.before = before[-1].digest if before else None
     baseline = attempts.concluded(Stage.BASELINE)
     job.found[surface] = Found(
-        fault=_fault(attempts, stage),
+        fault=attempts.hindrance(_NEEDED.get(stage, ())),
         spent=_spent(attempts),
         baseline=tuple(baseline["rows"]) if stage == Stage.PROBE and baseline is not None else (),
     )
-
-
-def _fault(attempts: Attempts, stage: Stage) -> str | None:
-    """Why nothing more is planted or tried: the stages before did not end, or found the surface of no use."""
-    needed = {Stage.BASELINE: (), Stage.PLANT: (Stage.BASELINE,), Stage.PROBE: (Stage.BASELINE, Stage.PLANT)}
-    for each in needed.get(stage, ()):  # cleaning up is tried whatever happened
-        last = attempts.concluded(each)
-        if last is None:
-            return str(Reason.UNFINISHED)
-        if last["fault"]:
-            fault: str = last["fault"]
-            return fault
-    return None
 
 
 def _spent(attempts: Attempts) -> Spent:

@@ -196,7 +196,8 @@ def sample(about: Scenario | None = None, *, play: Play | None = None, origin_se
     wrapper, signer = UnsafeLocalKey(b"k" * 32), new_signer()
     rows = [play(number, trial) for number, trial in enumerate(planned.trials)]
     table = binding(rows, [skip.row() for skip in planned.skips])
-    clear = {"scenario": about.snapshot(), "subset": None, "plan": table}
+    occasion = series.occasion()
+    clear = {"scenario": about.snapshot(), "subset": None, "occasion": occasion, "plan": table}
     sealed = seal(manifest, data_key=b"d" * 32, key=wrapper, header=clear)
     named = {
         "root": manifest.root(),
@@ -210,8 +211,11 @@ def sample(about: Scenario | None = None, *, play: Play | None = None, origin_se
         run=RUN_ID,
         at=STARTED,
         scenario=described,
+        occasion=occasion,
+        subset=None,
         plan=table,
         manifest=named,
+        alpha={"spent": 0, "reserved": 0},
         sequence=1,
         previous=None,
     )

@@ -99,7 +99,7 @@ def run() -> dict[str, Any]:
         },
         "status": {
             "observedGeneration": 1, "phase": "Complete", "verdict": "Leak", "startedAt": NOW, "finishedAt": NOW,
-            "conditions": [CONDITION], "counts": COUNTS, "pack": PACK,
+            "refused": [], "conditions": [CONDITION], "counts": COUNTS, "pack": PACK,
             "surfaces": [{"name": "api", "verdict": "Leak", "reason": "Budget", "attempts": 1, "counts": COUNTS}],
             "scenario": {"uid": UID, "generation": 3, "sha256": "cd" * 32, "snapshot": {"spec": {"free": [1, None]}}},
         },

@@ -28,8 +28,11 @@ OPEN = series.open_record(
     run="r",
     at="2026-01-01T00:00:00.000Z",
     scenario={"name": "x", "digest": "0" * 64},
+    occasion=series.occasion(slot="2026-01-01T00:00:00Z", refused=[("2025-12-01T00:00:00Z", "ConcurrencyForbidden")]),
+    subset=None,
     plan={"root": "1" * 64, "trials": 7},
     manifest={"root": "2" * 64, "hash": "3" * 64, "key": "k", "publicKey": "p"},
+    alpha={"spent": 0, "reserved": 0},
     sequence=3,
     previous="4" * 64,
 )
@@ -42,8 +45,16 @@ def test_an_open_record_is_signed_and_says_what_the_run_is_bound_to() -> None:
         "run": "r",
         "at": "2026-01-01T00:00:00.000Z",
         "scenario": {"name": "x", "digest": "0" * 64},
+        "occasion": {
+            "uid": None,
+            "generation": None,
+            "slot": "2026-01-01T00:00:00Z",
+            "refused": [{"slot": "2025-12-01T00:00:00Z", "reason": "ConcurrencyForbidden"}],
+        },
+        "subset": None,
         "plan": {"root": "1" * 64, "trials": 7},
         "manifest": {"root": "2" * 64, "hash": "3" * 64, "key": "k", "publicKey": "p"},
+        "alpha": {"spent": 0, "reserved": 0},
         "sequence": 3,
         "previous": "4" * 64,
     }

@@ -21,7 +21,7 @@ from lightkube.core.exceptions import ApiError
 from lightkube.generic_resource import GenericNamespacedResource, create_namespaced_resource
 from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 from lightkube.resources.core_v1 import Secret
-from sectum import termination
+from sectum import series, termination
 from sectum.boundary import Address, api_server, opened
 from sectum.codec import digest
 from sectum.errors import ScenarioError, StoreFault
@@ -86,7 +86,13 @@ def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation:
     secrets = Path(os.environ.get("SECTUM_MOUNTS", "/var/run/sectum")) / "secrets"
     key = scenario.spec.manifest.spec.wrapper(secrets_in(secrets))
     _await(scenario.spec.manifest.spec.address())
-    _, _, sealed = draw(scenario, key, run_id=uid, subset=subset)
+    occasion = series.occasion(
+        uid=about["metadata"]["uid"],
+        generation=generation,
+        slot=found["spec"].get("slot"),
+        refused=[(each["slot"], each["reason"]) for each in found.get("status", {}).get("refused", ())],
+    )
+    _, _, sealed = draw(scenario, key, run_id=uid, subset=subset, occasion=occasion)
     _store(client, namespace, run, uid, sealed)
     with_trials = {trial.surface for trial in plan.trials}
     return {

@@ -19,6 +19,8 @@ Uid = Annotated[str, Field(max_length=36, pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3
 Digest = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$")]
 Uri = Annotated[str, Field(max_length=2048, pattern=r"^[a-z][a-z0-9+.-]*://")]
 Generation = Annotated[int, Field(ge=0)]
+Tick = Annotated[str, Field(max_length=20, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:00Z$")]
+"""A tick of a schedule: UTC, to the minute."""
 
 
 class Shape(BaseModel):
@@ -58,6 +60,8 @@ class RunSpec(Shape):
     """Stop probing, clean up and write what was seen. Cannot be taken back."""
     suspend: bool = False
     """Do not start, or start no further stage, until it is false again."""
+    slot: Tick | None = None
+    """The tick of the scenario's schedule that it is made for, in UTC; left out: somebody asked for it."""
 
 
 class RunRef(Shape):

@@ -11,7 +11,7 @@ from sectum.fields import Name
 from sectum.finding import Outcome
 
 from sectum_operator.crd import as_map
-from sectum_operator.resources import Digest, Generation, ObjectName, Shape, Uid, Uri
+from sectum_operator.resources import Digest, Generation, ObjectName, Shape, Tick, Uid, Uri
 
 CamelCase = Annotated[str, Field(max_length=64, pattern=r"^[A-Z][A-Za-z0-9]*$")]
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
@@ -114,6 +114,15 @@ class StoredPack(Shape):
     """Digest of the zip."""
 
 
+class RefusedSlot(Shape):
+    """A tick of the schedule that came to nothing."""
+
+    slot: Tick
+    """Which."""
+    reason: CamelCase
+    """Why its run was not accepted."""
+
+
 class RunStatus(Status):
     """What became of the run: for display. Evidence is the signed pack alone."""
 
@@ -123,6 +132,8 @@ class RunStatus(Status):
     """What the pack says; absent until it is stored."""
     scenario: ResolvedScenario | None = None
     """The scenario that it verifies."""
+    refused: Annotated[tuple[RefusedSlot, ...], Field(max_length=100)] = ()
+    """Ticks since the scenario's last accepted run whose runs were not accepted; the run's Open record names them."""
     started_at: datetime | None = None
     """When it was accepted."""
     finished_at: datetime | None = None

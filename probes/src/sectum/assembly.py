@@ -60,8 +60,11 @@ async def open_run(run: Run, signer: Signer) -> str:
             run=run.id,
             at=timestamp(),
             scenario={"name": run.scenario.metadata.name, "digest": digest(run.scenario.snapshot())},
+            occasion=clear["occasion"],
+            subset=clear["subset"],
             plan=clear["plan"],
             manifest=_manifest(run),
+            alpha={"spent": 0, "reserved": 0},  # nothing is found by timing yet
             sequence=sequence,
             previous=previous,
         )

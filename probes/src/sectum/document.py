@@ -234,13 +234,36 @@ class _OpenScenario(_Part):
     digest: Hex
 
 
+Tick = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:00Z$")]
+
+
+class _Refused(_Part):
+    slot: Tick
+    reason: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z]{0,63}$")]
+
+
+class _Occasion(_Part):
+    uid: Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")] | None
+    generation: Annotated[int, Field(ge=0)] | None
+    slot: Tick | None
+    refused: Annotated[list[_Refused], Field(max_length=100)]
+
+
+class _Alpha(_Part):
+    spent: Annotated[float, Field(ge=0, le=1)]
+    reserved: Annotated[float, Field(ge=0, le=1)]
+
+
 class _OpenBody(_Part):
     schema_: Annotated[Literal["sectum.ai/open/v1"], Field(alias="schema")]
     run: RunId
     at: Time
     scenario: _OpenScenario
+    occasion: _Occasion
+    subset: _Subset | None
     plan: _Plan
     manifest: _Manifest
+    alpha: _Alpha
     sequence: Annotated[int, Field(ge=1)]
     previous: Hex | None
 

@@ -117,14 +117,19 @@ def draw(
     *,
     run_id: str,
     subset: Subset = Subset(),  # noqa: B008  (frozen)
+    occasion: dict[str, Any] | None = None,
 ) -> tuple[Manifest, bytes, bytes]:
-    """The manifest of a run, its data key, and the sealed manifest; raises ScenarioError, KeyUnavailable."""
+    """The manifest of a run, its data key, and the sealed manifest; `occasion` as `series.occasion` makes it.
+
+    Raises ScenarioError, KeyUnavailable.
+    """
     plan = make_plan(scenario, subset)
     manifest = draw_manifest(plan, run=run_id, below=secrets.randbelow)
     data_key = os.urandom(32)
     clear = {
         "scenario": scenario.snapshot(),
         "subset": subset.row(),
+        "occasion": occasion or series.occasion(),
         "plan": binding(plan.rows(), [skip.row() for skip in plan.skips]),
     }
     return manifest, data_key, seal(manifest, data_key=data_key, key=key, header=clear)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from sectum import catalog
+from sectum import catalog, cron
 from sectum.actions import Impact, Principal
 from sectum.codec import canonical
 from sectum.errors import ScenarioError
@@ -243,6 +243,33 @@ class Spec(Strict):
     """The manifest's key."""
     evidence: Evidence
     """Signer and formats."""
+    schedule: Annotated[str, Field(max_length=100, pattern=cron.PATTERN)] | None = None
+    """When a cluster verifies it by itself: five fields such as '0 3 1 * *', or a macro such as @monthly."""
+    time_zone: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*$")] = "Etc/UTC"
+    """Time zone of the schedule, as in Europe/Berlin."""
+    suspend: bool = False
+    """Let the schedule rest. Ticks that pass meanwhile are not made up for, and show as gaps of the series."""
+    starting_deadline_seconds: Annotated[int, Field(ge=10, le=604_800)] = 3600
+    """How late a tick may still start a run, after the cluster was away."""
+    concurrency_policy: Literal["Forbid", "Replace"] = "Forbid"
+    """A tick while a run is under way: Forbid refuses it, as the next Open record says; Replace stops that run."""
+    successful_runs_history_limit: Annotated[int, Field(ge=0, le=100)] = 3
+    """How many scheduled runs that passed are kept as objects; packs stay in the store."""
+    failed_runs_history_limit: Annotated[int, Field(ge=0, le=100)] = 5
+    """How many other scheduled runs, refused ones included, are kept as objects; packs stay in the store."""
+
+    @field_validator("schedule")
+    @classmethod
+    def _has_ticks(cls, expression: str | None) -> str | None:
+        if expression is not None:
+            cron.check(expression)
+        return expression
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        cron.zone(name)
+        return name
 
     @field_validator("mode", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sectum import dsse
@@ -21,14 +21,35 @@ def folder(origin: str, scenario: str, namespace: str | None) -> str:
     return "series/" if origin == "local" else f"series/{namespace}/{scenario}/"
 
 
+def occasion(
+    *,
+    uid: str | None = None,
+    generation: int | None = None,
+    slot: str | None = None,
+    refused: Sequence[tuple[str, str]] = (),
+) -> dict[str, Any]:
+    """Why a run began; bound in the sealed manifest's clear header.
+
+    Args:
+        uid: of the IsolationScenario that was accepted, with its `generation`; locally None.
+        slot: the tick of the schedule that it was made for, RFC 3339 in UTC; None where somebody asked for it.
+        refused: ticks since the scenario's last accepted run that came to nothing: slot and reason.
+    """
+    told = [{"slot": each, "reason": reason} for each, reason in refused]
+    return {"uid": uid, "generation": generation, "slot": slot, "refused": told}
+
+
 def open_record(
     *,
     signer: Signer,
     run: str,
     at: str,
-    scenario: dict[str, str],
+    scenario: dict[str, Any],
+    occasion: dict[str, Any],
+    subset: dict[str, Any] | None,
     plan: dict[str, Any],
     manifest: dict[str, str],
+    alpha: dict[str, float],
     sequence: int,
     previous: str | None,
 ) -> bytes:
@@ -36,8 +57,11 @@ def open_record(
 
     Args:
         scenario: `name` and `digest` (hex SHA-256 of the canonical snapshot).
+        occasion: why the run began, see `occasion`.
+        subset: what of the scenario it verifies, as in run.json; None for all of it.
         plan: `root` (hex), `trials` (count) and `skips` (hex digest), see `plan.binding`.
         manifest: `root`, `hash` (hex), `key` (reference) and `publicKey` (base64).
+        alpha: the year's chance of a false finding by timing: `spent` before in the series, `reserved` for this run.
         previous: hex SHA-256 of the series' record before this one.
     """
     body = {
@@ -45,8 +69,11 @@ def open_record(
         "run": run,
         "at": at,
         "scenario": scenario,
+        "occasion": occasion,
+        "subset": subset,
         "plan": plan,
         "manifest": manifest,
+        "alpha": alpha,
         "sequence": sequence,
         "previous": previous,
     }
@@ -63,6 +90,7 @@ def close_record(
         "at": at,
         "outcome": outcome,
         "pack": pack,
+        "alpha": {"spent": 0},  # nothing is found by timing yet
         "sequence": sequence,
         "previous": previous,
     }

@@ -150,6 +150,7 @@ def pods(scenario: Scenario, secret: ReadSecret, folder: Path, *, parsed: bool =
         patch.setattr(pod, "measure", _shut)
         patch.setattr(pod, "opened", made.wait)
         patch.setenv("SECTUM_MOUNTS", str(folder))
+        patch.setenv("SECTUM_CLOSED_WITHIN", "0")
         patch.setenv("SECTUM_TERMINATION_LOG", str(folder / "termination-log"))
         patch.setenv("SECTUM_POD_UID", str(uuid.uuid4()))
         patch.setenv("SECTUM_IMAGE", "registry.test/sectum-probes@sha256:" + "0" * 64)

@@ -82,6 +82,7 @@ def environment(pod: Json, folder: Path, extra: Mapping[str, str]) -> dict[str, 
         **extra,
         **said,
         "SECTUM_MOUNTS": str(folder / "mounts"),
+        "SECTUM_CLOSED_WITHIN": "0",  # no network that closes anything
         "SECTUM_TERMINATION_LOG": str(folder / "termination"),
         **account,
     }

@@ -156,7 +156,15 @@ def test_a_process_gets_the_environment_that_its_pod_says_and_no_more(cluster: C
     cluster.create("jobs", document)
     cluster.ended()
     [pod], seen = cluster.pods(), json.loads(cluster.terminated()["message"])
-    given = {"SECTUM_POD_UID", "SECTUM_IMAGE", "SECTUM_MOUNTS", "SECTUM_TERMINATION_LOG", "PATH", "TMPDIR"}
+    given = {
+        "SECTUM_POD_UID",
+        "SECTUM_IMAGE",
+        "SECTUM_MOUNTS",
+        "SECTUM_CLOSED_WITHIN",
+        "SECTUM_TERMINATION_LOG",
+        "PATH",
+        "TMPDIR",
+    }
     assert seen.keys() - {"LC_CTYPE"} == given
     assert seen["SECTUM_POD_UID"] == pod["metadata"]["uid"]
     assert seen["SECTUM_IMAGE"] == IMAGE

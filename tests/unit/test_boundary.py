@@ -53,3 +53,19 @@ def test_a_pod_waits_until_its_way_is_open() -> None:
 
 def test_it_does_not_wait_for_ever() -> None:
     asyncio.run(asyncio.wait_for(boundary.opened([SHUT], seconds=0.1), 5))
+
+
+def test_a_pod_waits_until_what_it_must_not_reach_is_out_of_reach() -> None:
+    async def late() -> bool:
+        with closing(socket.create_server(("127.0.0.1", 0))) as server:
+            waiting = asyncio.ensure_future(boundary.closed(cluster(server.getsockname()), seconds=5))
+            await asyncio.sleep(0.2)
+            early = waiting.done()
+        await asyncio.wait_for(waiting, 5)
+        return early
+
+    assert asyncio.run(late()) is False
+
+
+def test_where_nothing_closes_it_goes_on(listening: boundary.Address) -> None:
+    asyncio.run(asyncio.wait_for(boundary.closed(cluster(listening), seconds=0.2), 5))

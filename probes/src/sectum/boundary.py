@@ -22,9 +22,7 @@ async def measure(allowed: Address, environ: Mapping[str, str] = os.environ) -> 
 
     Connections are opened and closed; nothing is sent. A refusal counts as not connected.
     """
-    wanted = {"allowed": allowed, "metadata": METADATA}
-    if (server := api_server(environ)) is not None:
-        wanted["apiServer"] = server
+    wanted = {"allowed": allowed, **_forbidden(environ)}
     reached = await asyncio.gather(*(_connects(*address) for address in wanted.values()))
     return dict(zip(wanted, reached, strict=True))
 
@@ -39,6 +37,22 @@ async def opened(addresses: Iterable[Address], *, seconds: float = 60.0) -> None
             for address in addresses:
                 while not await _connects(*address):  # noqa: ASYNC110  (nobody tells us)
                     await asyncio.sleep(PAUSE)
+
+
+async def closed(environ: Mapping[str, str] = os.environ, *, seconds: float) -> None:
+    """Wait until nothing can be connected to that must not be, or that time is over: plug-ins close a way late, too.
+
+    What is open still is left to `measure`, and so to the pack, to say.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while any(await asyncio.gather(*(_connects(*each) for each in _forbidden(environ).values()))):  # noqa: ASYNC110
+                await asyncio.sleep(PAUSE)
+
+
+def _forbidden(environ: Mapping[str, str]) -> dict[str, Address]:
+    server = api_server(environ)
+    return {"metadata": METADATA} | ({"apiServer": server} if server else {})
 
 
 def api_server(environ: Mapping[str, str] = os.environ) -> Address | None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from sectum import termination, verify
 from sectum.assembly import open_run
-from sectum.boundary import measure, opened
+from sectum.boundary import closed, measure, opened
 from sectum.codec import canonical, sha256
 from sectum.errors import NotVerified, ScenarioError, SectumError
 from sectum.finding import Outcome, judge
@@ -59,6 +59,10 @@ class Stopped(SectumError):
     """The pod was told to go: its node is drained, or its Job was deleted."""
 
     exit_status = termination.TEMPORARY
+
+
+CLOSED_WITHIN = 15.0
+"""Seconds after which a pod goes on although it reaches what it must not: nothing seems to enforce the boundary."""
 
 
 class NotCleaned(SectumError):
@@ -102,13 +106,14 @@ class Pod:
 
 
 async def _reached(pod: Pod) -> Run:
-    """The run, once the network lets this pod reach what every stage of its kind needs."""
+    """The run, once the network lets this pod reach what stages of its kind need, and nothing that it must not."""
     about = pod.about()
     spec = about.scenario.spec
     stores = [spec.evidence.records_spec, spec.evidence.store_spec if pod.stage in _SIGNED else None]
     addresses = [store.address() for store in stores if store is not None]
     key = spec.manifest.spec.address() if pod.stage not in _SIGNED else None
     await opened([*addresses, *([key] if key else [])])
+    await closed(seconds=float(os.environ.get("SECTUM_CLOSED_WITHIN", CLOSED_WITHIN)))
     return about
 
 

@@ -32,7 +32,7 @@ REFUSED = {
     "DNS at any port": "network.dns.ports={443}",
     "DNS on all pods": "network.dns.labels=null",
     "no port of the API server": "network.apiServer[0].port=null",
-    "a replica count": "operator.replicas=2",
+    "no replica": "operator.replicas=0",
     "a security context": "operator.securityContext.privileged=true",
 }  # fmt: skip
 
@@ -115,6 +115,7 @@ def test_the_operator_is_told_its_namespace_and_images() -> None:
     assert container["args"] == ["operate"]
     assert {each["name"]: each["value"] for each in container["env"]} == {
         "SECTUM_NAMESPACES": RUNS,
+        "SECTUM_LEASE_NAMESPACE": "sectum-system",
         "SECTUM_OPERATOR_IMAGE": "{repository}@{digest}".format(**images["operator"]),
         "SECTUM_PROBES_IMAGE": "{repository}@{digest}".format(**images["probes"]),
     }

@@ -124,8 +124,8 @@ class FakeApi:
         if version != found["metadata"]["resourceVersion"]:
             raise TryAgain("409")
         value = copy.deepcopy(value)
-        if pointer == "/status":
-            found["status"] = value
+        if pointer != "/metadata/finalizers":
+            found[pointer.removeprefix("/")] = value
         else:
             added = set(value) - set(found["metadata"].get("finalizers", ()))
             assert not (added and "deletionTimestamp" in found["metadata"])

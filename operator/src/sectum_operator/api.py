@@ -13,8 +13,8 @@ from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from sectum.errors import SectumError
 
 Object = Mapping[str, Any]
-Pointer = Literal["/status", "/metadata/finalizers"]
-"""What the operator changes of objects that are there."""
+Pointer = Literal["/status", "/metadata/finalizers", "/spec"]
+"""What the operator changes of objects that are there; a spec only of its Lease."""
 _CHUNK = 500
 _JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 _FOREGROUND = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
@@ -64,6 +64,7 @@ JOBS = Resource("batch", "v1", "jobs")
 PODS = Resource("", "v1", "pods")
 POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies")
 EVENTS = Resource("events.k8s.io", "v1", "events")
+LEASES = Resource("coordination.k8s.io", "v1", "leases")
 
 
 class Api(Protocol):

@@ -6,13 +6,16 @@ import asyncio
 import logging
 import os
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import click
 
-from sectum_operator.api import connect
+from sectum_operator.api import ApiFault, connect
 from sectum_operator.apply import Writer
 from sectum_operator.handlers import Key, Kind, Known, relist_for_ever, watch
+from sectum_operator.lease import Lease
 from sectum_operator.logs import log_json
 from sectum_operator.settings import Settings, read_settings
 from sectum_operator.workqueue import WorkQueue
@@ -39,20 +42,42 @@ async def operate(settings: Settings) -> None:
     queue: WorkQueue[Key] = WorkQueue(look)
     known = Known(queue, time.monotonic, counted=time.monotonic())
     log.info("looking after runs in %s", ", ".join(settings.namespaces))
-    others = [
-        asyncio.create_task(queue.run()),
+    lease = Lease(api, settings.lease, "sectum-operator", f"{settings.instance}-{uuid4()}") if settings.lease else None
+    tasks = [
+        asyncio.create_task(watch(known, settings)),
+        asyncio.create_task(_act(queue, lease)),
         asyncio.create_task(relist_for_ever(known, api, settings.namespaces)),
     ]
     try:
-        watching = asyncio.create_task(watch(known, settings))
-        ended, _ = await asyncio.wait([watching, *others], return_when=asyncio.FIRST_COMPLETED)
-        if watching not in ended:
-            watching.cancel()
-        for each in ended:
-            each.result()
+        await _first_of(tasks)
     finally:
-        for each in others:
+        for each in tasks:
             each.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if lease is not None:
+            with suppress(ApiFault):
+                await lease.release()
         await api.close()
     log.info("told to end")
+
+
+async def _act(queue: WorkQueue[Key], lease: Lease | None) -> None:
+    """Look at what is due while this replica is the one to; the others watch all the same, and so are ready at once."""
+    if lease is None:
+        return await queue.run()
+    await lease.acquire()
+    acting, keeping = asyncio.create_task(queue.run()), asyncio.create_task(lease.keep())
+    try:
+        await _first_of([acting, keeping])
+    finally:
+        acting.cancel()
+        keeping.cancel()
+        await asyncio.gather(acting, keeping, return_exceptions=True)
+
+
+async def _first_of(tasks: list[asyncio.Task[None]]) -> None:
+    """Until one ends; raises what it raised. When kopf ends, it cancels every task that was begun after it."""
+    ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for each in ended:
+        if not each.cancelled():
+            each.result()

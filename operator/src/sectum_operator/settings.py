@@ -24,11 +24,14 @@ class Settings:
     images: Images
     health: str = HEALTH
     instance: str = "sectum-operator"
+    lease: str | None = None
+    """The namespace in which replicas agree on the one that acts; None: it is the only one."""
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """SECTUM_NAMESPACES (comma separated), SECTUM_OPERATOR_IMAGE and SECTUM_PROBES_IMAGE (both by digest).
 
+    SECTUM_LEASE_NAMESPACE is where replicas agree on the one that acts; without it there must be one alone.
     SECTUM_HEALTH moves the liveness endpoint; HOSTNAME, the pod's name, stands in Events.
     """
     namespaces = tuple(each.strip() for each in environment.get("SECTUM_NAMESPACES", "").split(",") if each.strip())
@@ -43,6 +46,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         images,
         health=environment.get("SECTUM_HEALTH", HEALTH),
         instance=environment.get("HOSTNAME", "sectum-operator"),
+        lease=environment.get("SECTUM_LEASE_NAMESPACE"),
     )
 
 

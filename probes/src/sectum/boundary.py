@@ -27,7 +27,7 @@ async def measure(allowed: Address, environ: Mapping[str, str] = os.environ) -> 
     return dict(zip(wanted, reached, strict=True))
 
 
-async def opened(addresses: Iterable[Address], *, seconds: float = 60.0) -> None:
+async def opened(addresses: Iterable[Address], *, seconds: float = 240.0) -> None:
     """Wait until all can be connected to, or that time is over: network plug-ins open a pod's way after its start.
 
     What still cannot be reached is left to the stage to say, by its own error.

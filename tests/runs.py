@@ -283,11 +283,11 @@ NOT_MEASURED: dict[str, Any] = {"boundary": None}
 
 def recorded(document: dict[str, Any], manifest: Manifest, *, salted_hash: str | None = None) -> dict[str, bytes]:
     """The stage records that a run with these rows leaves; a probe's with one Leak record per leaking row."""
-    files: dict[str, bytes] = {}
+    files: list[Signed] = []
     for surface in document["surfaces"]:
         for stage, bodies in bodies_of(document, surface).items():
-            files |= chain(manifest, surface["name"], bodies, stage=stage, salted_hash=salted_hash)
-    return files
+            files += signed_chain(manifest, surface["name"], bodies, stage=stage, salted_hash=salted_hash, before=files)
+    return {each.name: each.data for each in files}
 
 
 def bodies_of(document: dict[str, Any], surface: dict[str, Any]) -> dict[Stage, Bodies]:
@@ -318,8 +318,8 @@ def bodies_of(document: dict[str, Any], surface: dict[str, Any]) -> dict[Stage, 
 
 
 def begun(**body: Any) -> Bodies:
-    """A start record's body, of the first attempt."""
-    return [(RecordKind.START, {**body, "after": None, **NOT_MEASURED})]
+    """A start record's body, but for what was there before."""
+    return [(RecordKind.START, {**body, **NOT_MEASURED})]
 
 
 def ended(**body: Any) -> tuple[RecordKind, dict[str, Any]]:
@@ -345,10 +345,10 @@ def chain(
     *,
     stage: Stage = Stage.PROBE,
     attempt: int = 1,
-    salted_hash: str | None = None,
+    before: Iterable[Signed] = (),
 ) -> dict[str, bytes]:
     """Records of one attempt at a stage of one surface, each naming the one before it."""
-    signed = signed_chain(manifest, surface, bodies, stage=stage, attempt=attempt, salted_hash=salted_hash)
+    signed = signed_chain(manifest, surface, bodies, stage=stage, attempt=attempt, before=before)
     return {each.name: each.data for each in signed}
 
 
@@ -360,10 +360,13 @@ def signed_chain(
     stage: Stage = Stage.PROBE,
     attempt: int = 1,
     salted_hash: str | None = None,
+    before: Iterable[Signed] = (),
 ) -> list[Signed]:
-    """The same as records, in order."""
+    """The same as records, in order; the start names what is there `before`, where its body does not say it."""
     files: list[Signed] = []
-    for number, (kind, body) in enumerate(bodies):
+    ends = ends_of(surface, before)
+    for number, (kind, said) in enumerate(bodies):
+        body = {"after": ends, **said} if kind == RecordKind.START else said
         record = Record(
             run=manifest.run,
             manifest=salted_hash or manifest.salted_hash(),
@@ -379,6 +382,13 @@ def signed_chain(
         )
         files.append(Signed(record, sign_record(record, manifest.run_key)))
     return files
+
+
+def ends_of(surface: str, signed: Iterable[Signed]) -> dict[str, str | None]:
+    """Stage -> digest of the surface's last record of it, as a start names them."""
+    ordered = sorted(signed, key=lambda each: (each.record.attempt, each.record.number))
+    last = {each.record.stage: each.digest for each in ordered if each.record.surface == surface}
+    return {str(stage): last.get(str(stage)) for stage in Stage}
 
 
 def changed(sample: Sample, **parts: Any) -> Sample:

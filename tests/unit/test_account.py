@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sectum.account import Account, account
 from sectum.finding import Outcome, judge, principal
@@ -57,20 +57,27 @@ def row(trial: runs.Trial, what: str, attempt: int) -> Row:
 
 def chain(stage: Stage, bodies: runs.Bodies, attempt: int, before: list[Signed]) -> list[Signed]:
     """An attempt after those that are there."""
-    mine = [each for each in before if each.record.stage == stage]
-    after = mine[-1].digest if mine else None
-    told = [(kind, {**body, "after": after} if kind == RecordKind.START else body) for kind, body in bodies]
-    return runs.signed_chain(sample().manifest, "api", told, stage=stage, attempt=attempt)
+    return runs.signed_chain(sample().manifest, "api", bodies, stage=stage, attempt=attempt, before=before)
 
 
 def records(attempts: list[Played]) -> list[Signed]:
-    """Everything that a run leaves whose probe took these attempts."""
-    part = sample().run["surfaces"][0]
-    bodies = runs.bodies_of(sample().run, part)
-    made = [each for stage in (Stage.BASELINE, Stage.PLANT, Stage.CLEAN) for each in chain(stage, bodies[stage], 1, [])]
+    """Everything that a run leaves whose probe took these attempts: all but the last were told to stop, or lost."""
+    made = probed(attempts)
+    return made + cleaning(made)
+
+
+def cleaning(before: list[Signed]) -> list[Signed]:
+    return chain(Stage.CLEAN, runs.bodies_of(sample().run, sample().run["surfaces"][0])[Stage.CLEAN], 1, before)
+
+
+def probed(attempts: list[Played]) -> list[Signed]:
+    """The same before it is cleaned up."""
+    bodies = runs.bodies_of(sample().run, sample().run["surfaces"][0])
+    made = chain(Stage.BASELINE, bodies[Stage.BASELINE], 1, [])
+    made += chain(Stage.PLANT, bodies[Stage.PLANT], 1, made)
     for number, played in enumerate(attempts, 1):
         rows = [row(trial, what, number) for trial, what in zip(trials(), played.trials, strict=True)]
-        result = runs.ended(rows=rows, fault=None, **NOTHING)
+        result = runs.ended(rows=rows, fault=None if number == len(attempts) else "Cancelled", **NOTHING)
         told = [*runs.begun(trials=len(rows)), *runs.leaks_of(rows), result]
         kept = told if played.lost_after is None else told[: max(1, min(played.lost_after, len(told) - 1))]
         made += chain(Stage.PROBE, kept, number, made)
@@ -117,7 +124,7 @@ def test_a_whole_set_gives_the_last_probe_s_rows_and_beside_them_what_others_saw
     for slot in leaking(signed):
         assert outcome[slot] == (Outcome.LEAK, None)
     assert {slot for slot, (each, _) in outcome.items() if each == Outcome.LEAK} == leaking(signed)
-    if last.lost_after is not None:
+    if any(each.lost_after is not None for each in attempts):
         assert passed(found) == set()
         assert found.figures["fault"] == "Unfinished"
         return
@@ -147,11 +154,8 @@ def test_where_a_record_is_missing_nothing_passes_and_every_leak_that_is_told_st
     attempts: list[Played], data: st.DataObject
 ) -> None:
     signed = records(attempts)
-    gone = data.draw(st.sampled_from([each for each in signed if each.record.stage != Stage.CLEAN]))
-    # Of an attempt nobody comes after, no record at all may be left: as if it had not been begun.
-    last = [each for each in signed if each.record.stage == gone.record.stage and each.record.attempt == len(attempts)]
-    assume(len(attempts) == 1 or last != [gone])
-    left = [each for each in signed if each is not gone]
+    gone = data.draw(st.lists(st.sampled_from(signed), min_size=1, unique_by=id))
+    left = [each for each in signed if each not in gone]
     found = told(left)
     assert passed(found) == set()
     assert leaking(left) <= leaks(found)
@@ -237,9 +241,10 @@ FIRST: dict[str, tuple[list[Played], tuple[str, str | None]]] = {
         [lost(UNPROVEN, after=2), ALL_CLEAN],
         ("Inconclusive", "Cancelled"),
     ),
-    "lost, then clean": ([lost(after=1), ALL_CLEAN], ("Pass", None)),
+    "lost, then clean": ([lost(after=1), ALL_CLEAN], ("Inconclusive", "Unfinished")),
+    "told to stop, then clean": ([ALL_CLEAN, ALL_CLEAN], ("Pass", None)),
     "clean, then lost": ([ALL_CLEAN, lost(after=1)], ("Inconclusive", "Unfinished")),
-    "a fault, then clean": ([Played((FAULT, *ALL_CLEAN.trials[1:])), ALL_CLEAN], ("Pass", None)),
+    "a fault and told to stop, then clean": ([Played((FAULT, *ALL_CLEAN.trials[1:])), ALL_CLEAN], ("Pass", None)),
     "lost twice": ([lost(after=1), lost(after=1)], ("Inconclusive", "Unfinished")),
 }
 
@@ -253,42 +258,30 @@ def test_what_attempts_told_of_a_trial_comes_to(case: str) -> None:
 def test_a_leak_that_one_attempt_saw_and_its_row_does_not_show_leaves_nothing_of_the_attack_clean() -> None:
     """Two attempts saw two things in one trial; the row shows the later, and what else was seen is not forgotten."""
     third = next(each.id for each in sample().plan.markers if each.owner == trials()[0].owner and each.number == 2)
-    signed = records([lost(LEAK, after=2), lost(LEAK, after=2), ALL_CLEAN])
-    early = next(each for each in signed if each.record.kind == RecordKind.LEAK and each.record.attempt == 1)
-    other = runs.copied(dict(early.record.body))
-    other["row"]["arms"][1]["seen"][0]["marker"] = third
-    seen = resigned(early, body=other)
-    start = next(each for each in signed if each.record.kind == RecordKind.START and each.record.attempt == 2)
-    signed = [each for each in signed if each.record.attempt == 1 and each is not early] + [
-        seen,
-        *_after(seen, [each for each in signed if each.record.attempt == 2]),
-    ]
-    assert start.record.body["after"] == early.digest
-    found = told(signed + _last(signed))
-    assert found.broken == ()
+    other = runs.copied(row(trials()[0], LEAK, 1))
+    other["arms"][1]["seen"][0]["marker"] = third
+    made = probed([])
+    for number, first in enumerate((other, row(trials()[0], LEAK, 2), row(trials()[0], CLEAN, 3)), 1):
+        rows = [first, *(row(trial, CLEAN, number) for trial in trials()[1:])]
+        result = runs.ended(rows=rows, fault=None if number == 3 else "Cancelled", **NOTHING)
+        made += chain(Stage.PROBE, [*runs.begun(trials=len(rows)), *runs.leaks_of(rows), result], number, made)
+    found = told(made + cleaning(made))
+    assert (found.broken, found.figures["fault"]) == ((), None)
     of_attack = [each for each in found.rows if each["attack"] == trials()[0].attack]
     assert {outcomes(found)[each["slot"]][0] for each in of_attack} == {"Leak", "Inconclusive"}
 
 
-def _after(before: Signed, attempt: list[Signed]) -> list[Signed]:
-    bodies = [(each.record.kind, dict(each.record.body)) for each in attempt]
-    return chain(Stage.PROBE, bodies, attempt[0].record.attempt, [before])
-
-
-def _last(signed: list[Signed]) -> list[Signed]:
-    rows = [row(trial, CLEAN, 3) for trial in trials()]
-    bodies = [*runs.begun(trials=len(rows)), runs.ended(rows=rows, fault=None, **NOTHING)]
-    return chain(Stage.PROBE, bodies, 3, signed)
-
-
 def instead(stage: Stage, change: Callable[[list[Signed]], list[Signed]]) -> Account:
-    """The account where a stage's records are others."""
-    signed = records([ALL_CLEAN])
-    mine = [each for each in signed if each.record.stage == stage]
-    return told([each for each in signed if each not in mine] + change(mine))
+    """The account where a stage's records are others from its end on: what follows names those."""
+    bodies = runs.bodies_of(sample().run, sample().run["surfaces"][0])
+    made: list[Signed] = []
+    for each in Stage:
+        mine = chain(each, bodies[each], 1, made)
+        made += change(mine) if each == stage else mine
+    return told(made)
 
 
-@pytest.mark.parametrize("stage", [Stage.BASELINE, Stage.PLANT, Stage.PROBE])
+@pytest.mark.parametrize("stage", Stage)
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_stage_that_never_began_or_never_ended_is_unfinished(stage: Stage, left: int) -> None:
     found = instead(stage, lambda mine: mine[:left])
@@ -312,51 +305,52 @@ def test_without_trials_and_records_there_is_nothing_wrong() -> None:
     assert (found.rows, found.broken, found.figures["fault"], found.figures["notRemoved"]) == ((), (), None, 0)
 
 
-def cleaned(cleans: list[tuple[int, int, int | None]], plants: tuple[int | None, ...]) -> tuple[int, int]:
-    """`removed` and `notRemoved`.
+LOST = None
+Step = tuple[Stage, int | None] | tuple[Stage, int, int | None]
+"""Planting and how many documents it says that it left; cleaning, how many it removed and did not."""
 
-    Args:
-        cleans: number, removed and not removed of each attempt at cleaning; None: it was lost.
-        plants: how many documents each attempt at planting says that it left; None: it was lost.
-    """
-    signed = [each for each in records([ALL_CLEAN]) if each.record.stage in (Stage.BASELINE, Stage.PROBE)]
+
+def cleaned(steps: list[Step]) -> tuple[int, int]:
+    """`removed` and `notRemoved` after these attempts, of which some were LOST."""
+    signed = [each for each in probed([ALL_CLEAN]) if each.record.stage == Stage.BASELINE]
     ids = sorted(each.id for each in sample().plan.markers)
-    for number, count in enumerate(plants, 1):
-        bodies = runs.begun(markers=len(ids))
-        if count is not None:
-            told_ = {"planted": ids[:count], "unattributed": [], "faults": {}, "fault": None}
-            bodies.append(runs.ended(**told_, **NOTHING))
-        signed += chain(Stage.PLANT, bodies, number, signed)
-    for number, removed, left in cleans:
-        bodies = runs.begun(documents=len(ids))
-        if left is not None:
-            bodies.append(runs.ended(removed=removed, notRemoved=left, requests=1, writes=1))
-        signed += chain(Stage.CLEAN, bodies, number, signed)
+    for stage, count, *rest in steps:
+        bodies = runs.begun(**{"markers" if stage == Stage.PLANT else "documents": len(ids)})
+        if stage == Stage.PLANT and count is not None:
+            bodies.append(runs.ended(planted=ids[:count], unattributed=[], faults={}, fault=None, **NOTHING))
+        elif rest and rest[0] is not None:
+            bodies.append(runs.ended(removed=count, notRemoved=rest[0], requests=1, writes=1))
+        number = 1 + len({each.record.attempt for each in signed if each.record.stage == stage})
+        signed += chain(stage, bodies, number, signed)
     found = told(signed)
     assert found.broken == ()
     return found.figures["removed"], found.figures["notRemoved"]
 
 
 MANY = len(sample().plan.markers)
-LEFT: dict[str, tuple[list[tuple[int, int, int | None]], tuple[int | None, ...], tuple[int, int]]] = {
-    "all removed": ([(1, 3, 0)], (3,), (3, 0)),
-    "one not": ([(1, 2, 1)], (3,), (2, 1)),
-    "one not, then it was": ([(1, 2, 1), (2, 1, 0)], (3,), (3, 0)),
-    "never cleaned": ([], (3,), (0, 3)),
-    "cleaning was lost": ([(1, 0, None)], (3,), (0, 3)),
-    "cleaning was lost the second time": ([(1, 2, 1), (2, 0, None)], (3,), (2, 1)),
-    "planting was lost and nothing cleaned": ([], (None,), (0, MANY)),
-    "planting was lost and cleaned": ([(1, 2, 0)], (None,), (2, 0)),
-    "planted again after cleaning, and cleaned": ([(1, 2, 0), (2, 3, 0)], (None, 3), (5, 0)),
-    "planted again after cleaning, and not cleaned": ([(1, 3, 0)], (3, 3), (3, 3)),
-    "planted again and its cleaning lost": ([(1, 3, 0), (2, 0, None)], (3, 3), (3, 3)),
+P, C = Stage.PLANT, Stage.CLEAN
+LEFT: dict[str, tuple[list[Step], tuple[int, int]]] = {
+    "all removed": ([(P, 3), (C, 3, 0)], (3, 0)),
+    "one not": ([(P, 3), (C, 2, 1)], (2, 1)),
+    "one not, then it was": ([(P, 3), (C, 2, 1), (C, 1, 0)], (3, 0)),
+    "never cleaned": ([(P, 3)], (0, 3)),
+    "cleaning was lost": ([(P, 3), (C, 0, LOST)], (0, 3)),
+    "cleaning was lost the second time": ([(P, 3), (C, 2, 1), (C, 0, LOST)], (2, 1)),
+    "planting was lost and nothing cleaned": ([(P, LOST)], (0, MANY)),
+    "planting was lost and cleaned": ([(P, LOST), (C, 2, 0)], (2, 0)),
+    "planted again after cleaning, and cleaned": ([(P, LOST), (C, 2, 0), (P, 3), (C, 3, 0)], (5, 0)),
+    "planted again after cleaning, and not cleaned": ([(P, 3), (C, 3, 0), (P, 3)], (3, 3)),
+    "planted again and its cleaning lost": ([(P, 3), (C, 3, 0), (P, 3), (C, 0, LOST)], (3, 3)),
+    "planted again after two times of cleaning": ([(P, 3), (C, 2, 1), (C, 1, 0), (P, 3)], (3, 3)),
+    "planted again with fewer times of cleaning": ([(P, 3), (P, 3), (C, 6, 0)], (6, 0)),
+    "nothing planted": ([(C, 0, 0)], (0, 0)),
 }
 
 
 @pytest.mark.parametrize("case", LEFT)
 def test_what_is_left_is_never_said_to_be_less_than_it_may_be(case: str) -> None:
-    cleans, plants, should = LEFT[case]
-    assert cleaned(cleans, plants) == should
+    steps, should = LEFT[case]
+    assert cleaned(steps) == should
 
 
 def measured(*boundaries: dict[str, bool] | None) -> str | None:

@@ -36,11 +36,17 @@ def chain(*kinds: RecordKind, attempt: int = 1, after: Signed | None = None, **p
     """An attempt with records of these kinds."""
     made: list[Signed] = []
     for number, kind in enumerate(kinds):
-        body = {"after": after.digest if after else None} if kind == START else {"what": number}
+        body = names(after) if kind == START else {"what": number}
         before = made[-1].digest if made else None
         head = {"attempt": attempt, "kind": kind, "number": number, "previous": before, **parts}
         made.append(signed(FIRST, **head, body=body))
     return made
+
+
+def names(*last: Signed | None) -> dict[str, Any]:
+    """A start's body that names these records, each as its stage's."""
+    given = {each.record.stage: each.digest for each in last if each}
+    return {"after": {str(stage): given.get(str(stage)) for stage in Stage}}
 
 
 @cache
@@ -110,8 +116,8 @@ EDITS: dict[str, Callable[[list[Signed]], list[Signed]]] = {
         *all_[5:],
     ],
     "a number left out": lambda all_: [*all_[:5], signed(all_[5].record, number=4)],
-    "a start that names another": lambda all_: [*all_[:6], signed(all_[6].record, body={"after": "0" * 64})],
-    "a start that names none": lambda all_: [*all_[:6], signed(all_[6].record, body={"after": None})],
+    "a start that names another": lambda all_: [*all_[:6], signed(all_[6].record, body=names(signed(FIRST, number=9)))],
+    "a start that names none": lambda all_: [*all_[:6], signed(all_[6].record, body=names())],
     "a first that names one": lambda _all: chain(START, after=three()[0]),
     "one of another attempt": lambda all_: [*all_, signed(all_[3].record, attempt=3)],
 }
@@ -120,3 +126,53 @@ EDITS: dict[str, Callable[[list[Signed]], list[Signed]]] = {
 @pytest.mark.parametrize("edit", EDITS)
 def test_records_that_are_not_whole_have_a_fault(edit: str) -> None:
     assert faults(EDITS[edit](list(three()))) != []
+
+
+def over() -> list[Signed]:
+    """A surface's stages, each once; each start names all that was before."""
+    made: list[Signed] = []
+    for stage in Stage:
+        start = signed(FIRST, stage=str(stage), body=names(*made[1::2]))
+        end = signed(FIRST, stage=str(stage), kind=RESULT, number=1, previous=start.digest, body={"notRemoved": 0})
+        made += [start, end]
+    return made
+
+
+def test_a_start_names_the_last_record_of_every_stage() -> None:
+    found = attempts_of(over(), "api")
+    assert list(found.faults()) == []
+    assert (found.cleaned, found.left) == (True, 0)
+    assert found.end(Stage.PLANT) == over()[3].digest
+    assert attempts_of([], "api").end(Stage.PLANT) is None
+
+
+@pytest.mark.parametrize("stage", [Stage.BASELINE, Stage.PLANT, Stage.PROBE])
+@pytest.mark.parametrize("how", ["all", "the last", "one more"])
+def test_what_a_start_of_another_stage_names_is_there_and_is_the_last_of_its_attempt(stage: Stage, how: str) -> None:
+    all_ = over()
+    start, end = (each for each in all_ if each.record.stage == stage)
+    more = signed(end.record, kind=LEAK, number=2, previous=end.digest)
+    changed = {
+        "all": [each for each in all_ if each not in (start, end)],
+        "the last": [each for each in all_ if each is not end],
+        "one more": [*all_, more],
+    }
+    assert any(f"record of {stage} " in fault for fault in faults(changed[how]))
+
+
+@pytest.mark.parametrize("stage", [Stage.BASELINE, Stage.PLANT, Stage.PROBE])
+def test_cleaning_that_was_begun_before_an_attempt_ended_was_not_the_last_word(stage: Stage) -> None:
+    all_ = over()
+    mine = [each for each in all_ if each.record.stage == stage]
+    start = signed(mine[0].record, attempt=2, body=names(*all_[1::2]))
+    end = signed(mine[1].record, attempt=2, previous=start.digest)
+    found = attempts_of([*all_, start, end], "api")
+    assert list(found.faults()) == []
+    assert not found.cleaned
+    assert (found.left is None) == (stage == Stage.PLANT)
+
+
+@pytest.mark.parametrize("kept", [6, 7])
+def test_cleaning_that_is_not_there_or_was_lost_did_not_end(kept: int) -> None:
+    found = attempts_of(over()[:kept], "api")
+    assert (found.cleaned, found.left) == (False, None)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sectum.actions import Action, Principal, Recall, Reply, Sink, Verb
+from sectum.codec import sha256
 from sectum.job import Job
 from sectum.pipeline import unsealed
 from sectum.records import RecordKind, Stage
@@ -51,7 +52,7 @@ def resumed(run: Pods, stage: Stage, attempt: int = 1) -> Job:
 def test_the_first_stage_takes_over_nothing(run: Pods) -> None:
     made = resumed(run, Stage.BASELINE)
     found = made.found["memory"]
-    assert (made.before, found.fault, found.spent.requests, found.baseline) == (None, None, 0, ())
+    assert (made.before, made.chains, found.fault, found.spent.requests, found.baseline) == ({}, {}, None, 0, ())
 
 
 def test_what_was_spent_counts_towards_the_budget_of_those_that_follow(run: Pods) -> None:
@@ -89,17 +90,39 @@ def test_without_the_stages_before_nothing_is_done_and_cleaning_all_the_same(
     assert resumed(run, Stage.CLEAN).found["memory"].fault is None
 
 
-def test_an_attempt_names_the_last_record_of_the_one_before_it_whatever_its_number(run: Pods) -> None:
+def test_an_attempt_names_the_last_record_of_every_stage_whatever_its_number(run: Pods) -> None:
     run.play("open")
     run.wave("baseline", attempt=2)
-    [_, result] = run.recorded("baseline", "memory")
     [last] = [name for name, data in run.work.objects.items() if pods.payload(data)["kind"] == "result"]
-    assert resumed(run, Stage.BASELINE, attempt=5).before == last.rsplit("/", 1)[1]
-    run.wave("baseline", attempt=5)
-    start = run.recorded("baseline", "memory")[2]
-    assert (start.attempt, start.body["after"]) == (5, last.rsplit("/", 1)[1])
-    assert resumed(run, Stage.PLANT).found["memory"].fault is None
-    assert result.attempt == 2
+    assert resumed(run, Stage.PLANT, attempt=5).before == {(Stage.BASELINE, "memory"): last.rsplit("/", 1)[1]}
+    run.wave("plant", attempt=5)
+    [start, result] = run.recorded("plant", "memory")
+    nothing = dict.fromkeys(map(str, Stage))
+    assert (start.attempt, start.body["after"]) == (5, nothing | {"baseline": last.rsplit("/", 1)[1]})
+    run.wave("probe")
+    run.wave("clean")
+    after = run.recorded("clean", "memory")[0].body["after"]
+    stored = {sha256(data): pods.payload(data) for data in run.work.objects.values() if pods.is_record(data)}
+    named = {stage: stored[digest] for stage, digest in after.items() if digest}
+    assert {stage: (each["stage"], each["kind"]) for stage, each in named.items()} == {
+        stage: (stage, "result") for stage in ("baseline", "plant", "probe")
+    }
+    assert named["plant"]["previous"] == result.previous
+
+
+@pytest.mark.parametrize("stage", ["baseline", "plant", "probe"])
+def test_what_had_come_to_its_end_is_not_done_again(run: Pods, stage: str) -> None:
+    """Its exit got lost; one more attempt could be taken away, and this one would stand."""
+    run.play("open")
+    for each in ("baseline", "plant", "probe"):
+        run.wave(each)
+        if each == stage:
+            break
+    first, before = run.ended[-1][1], dict(run.work.objects)
+    assert run.play(stage, "memory", attempt=2).message == first.message
+    assert run.work.objects == before
+    assert run.play(stage, "memory").message == first.message, "started again under its own number"
+    assert run.work.objects == before
 
 
 def test_of_several_attempts_at_planting_the_later_location_counts(run: Pods) -> None:

@@ -12,7 +12,7 @@ from sectum.errors import UsageError
 from sectum.keys.unsafe_local import UnsafeLocalKey
 from sectum.manifest import Manifest, seal
 from sectum.plan import planned_root
-from sectum.records import Stage
+from sectum.records import Signed, Stage
 from sectum.verify import Checklist, Mark, verify
 
 from tests import runs
@@ -483,10 +483,20 @@ def _bare(run: dict[str, Any]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in ("outcome", "reason")} for row in run["rows"]]
 
 
-def _rewritten(stage: Stage, change: Callable[[str, dict[str, Any]], dict[str, Any]]) -> Members:
-    """The attempt of the run's own key at a stage of the cache, its bodies changed by kind, in a chain that holds."""
-    bodies = [(kind, change(kind, dict(body))) for kind, body in _recorded("semantic-cache")[stage]]
-    return runs.chain(sample().manifest, "semantic-cache", bodies, stage=stage)
+def _rewritten(
+    surface: str, stage: Stage, change: Callable[[str, dict[str, Any]], dict[str, Any]], *more: runs.Bodies
+) -> Members:
+    """A surface's records by the run's own key, a stage's bodies changed by kind, in chains that hold.
+
+    Args:
+        more: further attempts at the stage.
+    """
+    made: list[Signed] = []
+    for each, bodies in _recorded(surface).items():
+        told = [(kind, change(kind, dict(body)) if each == stage else body) for kind, body in bodies]
+        for number, attempt in enumerate([told, *(more if each == stage else ())], 1):
+            made += runs.signed_chain(sample().manifest, surface, attempt, stage=each, attempt=number, before=made)
+    return {each.name: each.data for each in made}
 
 
 def _recorded(surface: str) -> dict[Stage, runs.Bodies]:
@@ -502,23 +512,30 @@ def _without(records: Members, stage: str, kind: str = "") -> Members:
 def _instead(stage: Stage, kind: str, **parts: Any) -> Callable[[Members], Members]:
     """Its records of a stage, where the one of a kind says something else."""
 
+    return lambda records: {
+        **_others(records, "semantic-cache"),
+        **_rewritten("semantic-cache", stage, lambda each, body: {**body, **parts} if each == kind else body),
+    }
+
+
+def _others(records: Members, surface: str) -> Members:
+    return {name: data for name, data in records.items() if f"-{surface}-" not in name}
+
+
+NOWHERE = {str(stage): None for stage in Stage}
+
+
+def _second_attempt(**named: str | None) -> Callable[[Members], Members]:
+    """A second probe of the cache after the first, which says nothing of it or something wrong."""
+
     def edited(records: Members) -> Members:
-        new = _rewritten(stage, lambda each, body: {**body, **parts} if each == kind else body)
-        return {**_without(records, stage), **new}
-
-    return edited
-
-
-def _second_attempt(*, after: str | None = None, number: int = 2) -> Callable[[Members], Members]:
-    """A second probe of the cache beside the first, which says nothing of it or something wrong."""
-
-    def edited(records: Members) -> Members:
-        bodies = [(kind, dict(body)) for kind, body in _recorded("semantic-cache")[Stage.PROBE]]
-        again = [(kind, {**body, "after": after} if kind == "start" else body) for kind, body in bodies]
+        bodies = [(kind, runs.copied(body)) for kind, body in _recorded("semantic-cache")[Stage.PROBE]]
+        again = [(kind, {**body, "after": NOWHERE | named} if kind == "start" else body) for kind, body in bodies]
         for _, body in again:
             for row in [*body.get("rows", ()), *([body["row"]] if "row" in body else [])]:
-                row["attempt"] = number
-        return {**records, **runs.chain(sample().manifest, "semantic-cache", again, attempt=number)}
+                row["attempt"] = 2
+        new = _rewritten("semantic-cache", Stage.PROBE, lambda _kind, body: body, again)
+        return {**_others(records, "semantic-cache"), **new}
 
     return edited
 
@@ -547,6 +564,8 @@ RECORD_EDITS: dict[str, Callable[[Members], Members]] = {
     "a probe's result removed": lambda records: _without(records, "probe", "result"),
     "all of a probe removed": lambda records: _without(records, "probe"),
     "a cleaning's result removed": lambda records: _without(records, "clean", "result"),
+    "all of a cleaning removed": lambda records: _without(records, "clean"),
+    "all of a probe and of a cleaning removed": lambda records: _without(_without(records, "probe"), "clean"),
     "one renamed": lambda records: _renamed(records, "000000", "000009"),
     "one renamed in its place": lambda records: _renamed(records, "start", "begin"),
     "begun with another count": _instead(Stage.PROBE, "start", trials=99),
@@ -557,9 +576,11 @@ RECORD_EDITS: dict[str, Callable[[Members], Members]] = {
     "a boundary that was measured": _instead(
         Stage.CLEAN, "result", boundary={"allowed": True, "metadata": True, "apiServer": False}
     ),
-    "an attempt that names one that is not there": _instead(Stage.PROBE, "start", after="0" * 64),
+    "an attempt that names one that is not there": _instead(Stage.PROBE, "start", after=NOWHERE | {"probe": "0" * 64}),
+    "a cleaning that names none": _instead(Stage.CLEAN, "start", after=NOWHERE),
+    "a start that names not every stage": _instead(Stage.PLANT, "start", after={"plant": None}),
     "an attempt more that names none": _second_attempt(),
-    "an attempt more that names another": _second_attempt(after="0" * 64, number=3),
+    "an attempt more that names another": _second_attempt(probe="0" * 64),
     "one twice": _doubled_record,
     "one that is none": lambda records: {**records, NONE: b"{}"},
     "one signed by another": lambda records: {**records, **_signed_by_another(records)},
@@ -610,12 +631,8 @@ def test_a_leak_record_whose_sighting_is_gone_fails(tmp_path: Path) -> None:
     """Whoever holds the run's key too erases a leak from the result, but the Leak record was stored at once."""
     run = _leak_erased(runs.copied(sample().run))
     rows = [row for row in _bare(run) if row["surface"] == "api"]
-    bodies = [
-        (kind, {**body, "rows": rows} if kind == "result" else dict(body))
-        for kind, body in _recorded("api")[Stage.PROBE]
-    ]
-    others = {name: data for name, data in sample().records.items() if not name.startswith("probe-api-")}
-    checklist = check(tmp_path, forged(run, {**others, **runs.chain(sample().manifest, "api", bodies)}))
+    new = _rewritten("api", Stage.PROBE, lambda kind, body: {**body, "rows": rows} if kind == "result" else body)
+    checklist = check(tmp_path, forged(run, {**_others(sample().records, "api"), **new}))
     assert failed(checklist) == {"records"}
     assert f"slot {run['rows'][0]['slot']}: its row is not the one that was recorded" in checklist.steps[7].text
 

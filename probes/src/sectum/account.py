@@ -1,7 +1,8 @@
 """A run's signed records -> its rows, and what became of each surface. Pure; `verify` does it again.
 
 Rules, in order of their weight: what an attempt saw stands, whatever became of the attempt; of what was not seen, only
-the last attempt that ended tells, and nothing is clean unless it was the last; where records are missing, nothing is.
+the last attempt that ended tells, and nothing is clean unless it was the last, no probe before it was lost, and a
+cleaning that ended found it so; where records are missing, nothing is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from sectum.attempts import Attempt, Attempts, attempts_of
 from sectum.plan import PLANNED_FIELDS, Shared
 from sectum.ports import Arm
-from sectum.reasons import Reason
+from sectum.reasons import CUT_OFF, Reason
 from sectum.records import RecordKind, Signed, Stage
 from sectum.rows import Row, standing_rows
 
@@ -72,9 +73,16 @@ def account(
 
 
 def _lacking(attempts: Attempts) -> str | None:
-    """Why the surface was not tried to the end: a stage whose last attempt was lost, or that found it of no use."""
+    """Why the surface was not tried to the end, or may have been tried further than the records tell."""
     before = attempts.hindrance((Stage.BASELINE, Stage.PLANT))
-    return before or (str(Reason.UNFINISHED) if attempts.concluded(Stage.PROBE) is None else None)
+    if before is not None:
+        return before
+    probes = [each.result for each in attempts.of[Stage.PROBE]]
+    last = probes[-1] if probes else None
+    # What an attempt saw that was lost may have been taken away before anything named it.
+    if last is None or None in probes or not attempts.cleaned:
+        return str(Reason.UNFINISHED)
+    return last["fault"] if last["fault"] in CUT_OFF else None
 
 
 def _fault(attempts: Attempts) -> str | None:
@@ -88,12 +96,9 @@ def _removed(attempts: Attempts) -> int:
 
 def _not_removed(attempts: Attempts) -> int:
     """What may still be there: as the last clean says, if it ended and none was planted after it."""
-    plants, cleans = attempts.of[Stage.PLANT], attempts.of[Stage.CLEAN]
-    last = attempts.concluded(Stage.CLEAN)
-    if last is not None and (not plants or cleans[-1].number >= plants[-1].number):
-        left: int = last["notRemoved"]
-        return left
-    return max(0, sum(map(_documents, plants)) - _removed(attempts))
+    if attempts.left is not None:
+        return attempts.left
+    return max(0, sum(map(_documents, attempts.of[Stage.PLANT])) - _removed(attempts))
 
 
 def _documents(plant: Attempt) -> int:

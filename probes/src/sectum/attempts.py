@@ -24,6 +24,16 @@ class Attempt:
         return first if first.record.kind == RecordKind.START else None
 
     @property
+    def after(self) -> Mapping[str, str | None]:
+        """Stage -> digest of the last record of it that was there when this attempt began."""
+        return self.start.record.body["after"] if self.start else {}
+
+    @property
+    def end(self) -> str:
+        """Digest of its last record."""
+        return self.signed[-1].digest
+
+    @property
     def result(self) -> Mapping[str, Any] | None:
         """What it came to; None for an attempt that was lost on its way."""
         last = self.signed[-1].record
@@ -69,6 +79,26 @@ class Attempts:
         last = self.of[stage][-1:]
         return last[0].result if last else None
 
+    def end(self, stage: Stage) -> str | None:
+        """Digest of the stage's last record; None if there is none."""
+        last = self.of[stage][-1:]
+        return last[0].end if last else None
+
+    @property
+    def cleaned(self) -> bool:
+        """Did cleaning end that was begun when all the rest was over? It names the last record of each other stage."""
+        over = {str(stage): self.end(stage) for stage in Stage if stage != Stage.CLEAN}
+        return any(each.result is not None and over.items() <= each.after.items() for each in self.of[Stage.CLEAN])
+
+    @property
+    def left(self) -> int | None:
+        """How many documents the last cleaning left; None if it was lost, or planting went on after it had begun."""
+        result = self.concluded(Stage.CLEAN)
+        if result is None or self.of[Stage.CLEAN][-1].after.get(Stage.PLANT, "none") != self.end(Stage.PLANT):
+            return None
+        count: int = result["notRemoved"]
+        return count
+
     def hindrance(self, stages: Iterable[Stage]) -> str | None:
         """Why nothing can follow these stages: the last attempt at one was lost, or found the surface of no use."""
         for stage in stages:
@@ -86,18 +116,25 @@ class Attempts:
 
     def faults(self) -> Iterator[str]:
         """Why these are not all records of this surface; nothing if they are."""
+        ends: dict[Stage, set[str | None]] = {
+            stage: {None, *(each.end for each in some)} for stage, some in self.of.items()
+        }
         for stage, attempts in self.of.items():
             before: str | None = None
             for number, attempt in enumerate(attempts, 1):
                 yield from attempt.faults()
-                start = attempt.start
                 # Another attempt may have been lost before its first record. Of a probe nobody knows whether it had
                 # none: what it saw may have been taken away before the next one began.
                 if stage == Stage.PROBE and attempt.number != number:
                     yield f"probe: nothing is there of attempt {number}"
-                if start and start.record.body["after"] != before:
-                    yield f"{start.name} does not name the last record of the attempt before it"
-                before = attempt.signed[-1].digest
+                yield from self._misnamed(attempt, {**ends, stage: {before}})
+                before = attempt.end
+
+    def _misnamed(self, attempt: Attempt, ends: Mapping[Stage, set[str | None]]) -> Iterator[str]:
+        """Where its start names others than these: what was there then is not there now, or went on."""
+        for stage, named in attempt.after.items():
+            if named not in ends[Stage(stage)]:
+                yield f"attempt {attempt.number} began after a record of {stage} that is not the last of an attempt now"
 
 
 def attempts_of(signed: Iterable[Signed], surface: str) -> Attempts:

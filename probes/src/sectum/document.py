@@ -294,8 +294,15 @@ class _LeakBody(_Part):
     row: _Planned
 
 
+class _After(_Part):
+    baseline: Hex | None
+    plant: Hex | None
+    probe: Hex | None
+    clean: Hex | None
+
+
 class _Begun(_Measured):
-    after: Hex | None
+    after: _After
 
 
 class _StartBody(_Begun):

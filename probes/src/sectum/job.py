@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,8 +60,8 @@ class Job:
     attempt: int = 1
     runner: Runner = field(default_factory=Runner)
     measure: Measure = no_boundary
-    before: str | None = None
-    """Digest of the last record of the attempt before this one; that attempt had ended when this one began."""
+    before: dict[tuple[Stage, str], str] = field(default_factory=dict)
+    """Stage and surface -> digest of the last record that was there of it when this process began."""
     reaches: list[Reach] = field(default_factory=list)
     found: dict[str, Found] = field(default_factory=dict)
     """Surface -> what stages before this process left; locally nothing."""
@@ -72,6 +72,13 @@ class Job:
     """Surface -> what its gate had spent when a stage's result was last recorded."""
     chains: dict[tuple[Stage, str], Chain] = field(default_factory=dict)
     cancelled: bool = False
+    crashed: bool = False
+    """Did the stage that is being concluded end in an error?"""
+
+    @property
+    def tried_again(self) -> bool:
+        """May another process try again what this one was cut off from? Locally there is but one."""
+        return self.runner.pod is not None
 
     @property
     def run(self) -> str:
@@ -127,7 +134,7 @@ class Job:
     async def record(self, stage: Stage, surface: str, kind: RecordKind, body: dict[str, Any]) -> None:
         """Sign and store a stage's next record on a surface; the chain is extended before it is stored."""
         if kind == RecordKind.START:
-            body = {**body, "after": self.before}
+            body = {**body, "after": {str(each): self._last(each, surface) for each in Stage}}
         if kind != RecordKind.LEAK:
             body = {**body, "boundary": await self.measure()}
         chain = self.chains.get((stage, surface), Chain())
@@ -145,7 +152,7 @@ class Job:
             body=body,
         )
         data = sign_record(record, self.manifest.run_key)
-        self.chains[stage, surface] = Chain(chain.length + 1, sha256(data), ended=kind == RecordKind.RESULT)
+        self.chains[stage, surface] = Chain(chain.length + 1, sha256(data), body if kind == RecordKind.RESULT else None)
         name = place(self.run, stage, surface, self.attempt) + sha256(data)
         stored = asyncio.ensure_future(self.work.create(name, data))
         try:
@@ -154,6 +161,10 @@ class Job:
             await stored  # the chain goes on from it: it must be there
             raise
 
+    def _last(self, stage: Stage, surface: str) -> str | None:
+        chain = self.chains.get((stage, surface))
+        return chain.last if chain else self.before.get((stage, surface))
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
@@ -161,7 +172,7 @@ class Chain:
 
     length: int = 0
     last: str | None = None
-    ended: bool = False
+    result: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

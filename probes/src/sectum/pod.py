@@ -13,7 +13,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -53,6 +53,8 @@ _PROGRESS_SECONDS = 5.0
 _LOG = logging.getLogger("sectum.pod")
 
 Message = dict[str, Any]
+Result = Mapping[str, Any]
+"""Body of a stage's result record."""
 
 
 class Stopped(SectumError):
@@ -161,6 +163,17 @@ async def _touch(pod: Pod, stage: Stage) -> Message:
     if records is not None:
         job.measure = partial(measure, records.address())
     await resume(job, stage, pod.surface)
+    if (stage, pod.surface) not in job.chains:
+        await _play(job, stage)
+    if job.cancelled:
+        raise Stopped("SIGTERM came before the stage had ended; what it did is recorded")
+    if stage == Stage.CLEAN and job.cleaned[pod.surface].not_removed and (fault := _fault(job)):
+        raise NotCleaned(f"{job.cleaned[pod.surface].not_removed} documents may still be there: {fault}")
+    return _TOLD[stage](job, pod.surface, job.chains[stage, pod.surface].result or {})
+
+
+async def _play(job: Job, stage: Stage) -> None:
+    """The stage on the job's surface, with its result recorded however it ends."""
     async with AsyncExitStack() as stack:
         try:
             await connect(job, stack)
@@ -169,15 +182,11 @@ async def _touch(pod: Pod, stage: Stage) -> Message:
             job.cancelled = True
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
-        except BaseExceptionGroup as group:
-            raise first_of(group) from None
+        except BaseException as error:  # noqa: BLE001  (raised on)
+            job.crashed = True
+            raise first_of(error) from None
         finally:
             await _CONCLUDED[stage](job)
-    if job.cancelled:
-        raise Stopped("SIGTERM came before the stage had ended; what it did is recorded")
-    if stage == Stage.CLEAN and job.cleaned[pod.surface].not_removed and (fault := _fault(job)):
-        raise NotCleaned(f"{job.cleaned[pod.surface].not_removed} documents may still be there: {fault}")
-    return _TOLD[stage](job, pod.surface)
 
 
 async def _before(job: Job) -> None:
@@ -225,34 +234,23 @@ def _fault(job: Job) -> str | None:
     return next((str(fault) for reach in job.reaches if (fault := reach.fault or reach.gate.stopped)), None)
 
 
-def _told_planting(job: Job, surface: str) -> Message:
-    return {
-        "planted": len(job.planted[surface].locations),
-        "markers": len(job.markers_of(surface)),
-        "fault": _fault(job),
-    }
+def _told_planting(job: Job, surface: str, result: Result) -> Message:
+    return {"planted": len(result["planted"]), "markers": len(job.markers_of(surface)), "fault": result["fault"]}
 
 
-def _told_probe(job: Job, surface: str) -> Message:
+def _told_probe(job: Job, _surface: str, result: Result) -> Message:
     owners = {name: marker.spec.owner for name, marker in job.markers().items()}
     shared = sharing_of(job.scenario.snapshot())
-    rows = [job.rows[trial.slot] for trial in job.trials(surface) if trial.slot in job.rows]
-    counts = Counter(judge(row, owners, shared)[0] for row in rows)
-    counts[Outcome.INCONCLUSIVE] += len(job.trials(surface)) - len(rows)
+    counts = Counter(judge(row, owners, shared)[0] for row in result["rows"])
     worst = next((each for each in (Outcome.LEAK, Outcome.INCONCLUSIVE) if counts[each]), Outcome.PASS)
-    return {"verdict": str(worst), "counts": _counts(counts), "fault": _fault(job)}
+    return {"verdict": str(worst), "counts": _counts(counts), "fault": result["fault"]}
 
 
-def _told_cleaning(job: Job, surface: str) -> Message:
-    cleaned = job.cleaned[surface]
-    return {"removed": cleaned.removed, "notRemoved": cleaned.not_removed}
-
-
-_TOLD: dict[Stage, Callable[[Job, str], Message]] = {
-    Stage.BASELINE: lambda job, _surface: {"fault": _fault(job)},
+_TOLD: dict[Stage, Callable[[Job, str, Result], Message]] = {
+    Stage.BASELINE: lambda _job, _surface, result: {"fault": result["fault"]},
     Stage.PLANT: _told_planting,
     Stage.PROBE: _told_probe,
-    Stage.CLEAN: _told_cleaning,
+    Stage.CLEAN: lambda _job, _surface, result: {name: result[name] for name in ("removed", "notRemoved")},
 }
 
 

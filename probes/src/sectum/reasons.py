@@ -28,3 +28,7 @@ class Reason(StrEnum):
     ANSWER_FAULT = "AnswerFault"  # an answer that says nothing: timeout, 5xx, 429, malformed, redirect
     CONTROL_FAILED = "PositiveControlFailed"  # the owner did not see his own marker before and after
     FOREIGN_UNKNOWN = "ForeignUnknown"  # items that this run did not plant and the scenario does not name
+
+
+CUT_OFF = frozenset({Reason.CANCELLED, Reason.UNFINISHED})
+"""Faults of a stage's result after which the stage may be tried again."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sectum.attempts import Attempts, attempts_of
+from sectum.attempts import Attempt, Attempts, attempts_of
 from sectum.errors import SealBroken
 from sectum.gate import Spent
-from sectum.job import Found, Job
+from sectum.job import Chain, Found, Job
 from sectum.plant import Planted
 from sectum.probe import World
-from sectum.reasons import Reason
+from sectum.reasons import CUT_OFF, Reason
 from sectum.records import Stage
 from sectum.run import stored_records
 
@@ -17,17 +17,29 @@ _NEEDED = {Stage.PLANT: (Stage.BASELINE,), Stage.PROBE: (Stage.BASELINE, Stage.P
 
 
 async def resume(job: Job, stage: Stage, surface: str) -> None:
-    """Take over what earlier stages of the surface found and spent, and which attempt was the last."""
+    """Take over what earlier stages of the surface found and spent, and which records are there.
+
+    Where an attempt before this one had come to its end, its chain is taken over: there is nothing left to do.
+    """
     stored = await stored_records(job.about, surface)
     attempts = attempts_of(stored.signed, surface)
-    before = [each.signed[-1] for each in attempts.of[stage] if each.number < job.attempt]
-    job.before = before[-1].digest if before else None
+    if (ended := _ended(attempts, stage)) is not None:
+        job.chains[stage, surface] = Chain(len(ended.signed), ended.end, ended.result)
+    job.before = {(each, surface): end for each in Stage if (end := attempts.end(each)) is not None}
     baseline = attempts.concluded(Stage.BASELINE)
     job.found[surface] = Found(
         fault=attempts.hindrance(_NEEDED.get(stage, ())),
         spent=_spent(attempts),
         baseline=tuple(baseline["rows"]) if stage == Stage.PROBE and baseline is not None else (),
     )
+
+
+def _ended(attempts: Attempts, stage: Stage) -> Attempt | None:
+    """The last attempt at a stage that is over: one more could be taken away, and this one would stand."""
+    last = attempts.finished(stage) if attempts.concluded(stage) is not None else None
+    if last is None or last.result is None or stage == Stage.CLEAN or last.result["fault"] in CUT_OFF:
+        return None
+    return last if stage != Stage.PLANT or attempts.left is None else None  # after cleaning nothing is planted any more
 
 
 def _spent(attempts: Attempts) -> Spent:

@@ -179,7 +179,9 @@ async def conclude_probes(job: Job) -> None:
         trials = job.trials(reach.name)
         rows = [_played(job, reach, trial) for trial in trials]
         await prove(reach, rows, AFTER_PLANTING)
-        body = {"rows": rows, "fault": _fault(reach), **job.spent(reach)}
+        # Another attempt may see what this one did not, and get lost: then this one is not what is known of the rest.
+        fault = _cut_off(job, reach) if job.tried_again else _fault(reach)
+        body = {"rows": rows, "fault": fault, **job.spent(reach)}
         await _conclude(job, Stage.PROBE, reach, {"trials": len(trials)}, body)
 
     await _each_unconcluded(job, Stage.PROBE, one)
@@ -195,7 +197,9 @@ def _fault(reach: Reach) -> str | None:
 
 def _cut_off(job: Job, reach: Reach) -> str | None:
     """Why nothing can be tried after this stage: a part of it that was cut off looks like the whole to the next one."""
-    return _fault(reach) or (str(Reason.CANCELLED) if job.cancelled else None)
+    if job.crashed:
+        return str(Reason.UNFINISHED)
+    return str(Reason.CANCELLED) if job.cancelled else _fault(reach)
 
 
 def _leak_recorder(job: Job, stage: Stage) -> Callable[[str, Row], Coroutine[Any, Any, None]]:
@@ -217,7 +221,7 @@ async def _conclude(job: Job, stage: Stage, reach: Reach, counts: dict[str, int]
 
 
 async def _each_unconcluded(job: Job, stage: Stage, one: Callable[[Reach], Coroutine[Any, Any, None]]) -> None:
-    todo = [reach for reach in job.reaches if not job.chains.get((stage, reach.name), Chain()).ended]
+    todo = [reach for reach in job.reaches if job.chains.get((stage, reach.name), Chain()).result is None]
     await asyncio.gather(*map(one, todo))
 
 

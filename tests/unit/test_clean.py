@@ -53,7 +53,7 @@ def cleaned(
             return await clean(
                 reach,
                 doubtful=doubtful,
-                receipts={marker: place for marker, place in places.items() if marker not in doubtful},
+                receipts=[(marker, place) for marker, place in places.items() if marker not in doubtful],
                 markers={each.id: each for each in markers},
                 index=Index({each.id: (each.spec.kind, each.plaintext) for each in markers}),
             )

@@ -1,12 +1,12 @@
 """What a stage takes over from records of others: what was spent, found and planted, and which attempt came before."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sectum.actions import Action, Principal, Recall, Reply, Sink, Verb
+from sectum.actions import Action, Principal, Recall, Reply, Sink, Verb, Write
 from sectum.codec import sha256
 from sectum.job import Job
 from sectum.pipeline import unsealed
@@ -125,7 +125,7 @@ def test_what_had_come_to_its_end_is_not_done_again(run: Pods, stage: str) -> No
     assert run.work.objects == before
 
 
-def test_of_several_attempts_at_planting_the_later_location_counts(run: Pods) -> None:
+def test_of_several_attempts_at_planting_the_later_location_counts_and_none_is_forgotten(run: Pods) -> None:
     """Numbers of attempts are numbers: the tenth comes after the second."""
     made = job(run)
     marker = made.markers_of("memory")[0].id
@@ -133,7 +133,92 @@ def test_of_several_attempts_at_planting_the_later_location_counts(run: Pods) ->
         name = f"{made.sealed_under('memory', attempt)}receipt-{attempt}"
         sealed = made.sealer("memory", attempt).seal([marker, f"place-{attempt}"])
         asyncio.run(run.work.create(name, sealed))
-    assert asyncio.run(receipts(made, "memory")).locations == {marker: "place-10"}
+    found = asyncio.run(receipts(made, "memory"))
+    assert (found.locations, found.earlier) == ({marker: "place-10"}, {(marker, "place-2")})
+    found = asyncio.run(receipts(made, "memory", after=2))
+    assert (found.locations, found.earlier) == ({marker: "place-10"}, set())
+    assert not asyncio.run(receipts(made, "memory", after=10)).began
+
+
+UNLISTED = VERBS - {Verb.LIST}
+
+
+def planted_twice(tmp_path: Path, surface: MemorySurface, between: Callable[[Pods], None]) -> tuple[Pods, Any]:
+    """A run whose first planting is stopped, and what its pack says; `between` is what happens before the second."""
+    with pods.pods(scenario(surface), memory_secrets(), tmp_path) as run:
+        run.play("open")
+        run.wave("baseline")
+        run.wave("plant")
+        taken = [name for name in run.work.objects if "/plant/" in name and is_result(run.work.objects[name])]
+        del run.work.objects[taken[0]]  # the same as if it had been lost
+        between(run)
+        run.play("plant", "memory", attempt=2)
+        run.wave("probe")
+        surface.keeps_deleted = False
+        run.wave("clean", attempt=9)
+        return run, run.assembled()
+
+
+def is_result(data: bytes) -> bool:
+    return pods.is_record(data) and pods.payload(data)["kind"] == "result"
+
+
+def not_cleaned(_run: Pods) -> None:
+    """The second attempt follows at once."""
+
+
+def cleaned(run: Pods) -> None:
+    run.wave("clean")
+
+
+def cleaned_and_lost(run: Pods) -> None:
+    run.wave("clean")
+    taken = [name for name in run.work.objects if "/clean/" in name and is_result(run.work.objects[name])]
+    del run.work.objects[taken[0]]
+
+
+@pytest.mark.parametrize(("between", "keeps"), [(not_cleaned, False), (cleaned_and_lost, False), (cleaned, True)])
+def test_where_documents_may_be_left_nothing_is_planted_again_and_the_last_cleaning_knows_them(
+    between: Callable[[Pods], None], keeps: bool, tmp_path: Path
+) -> None:
+    surface = MemorySurface(verbs=UNLISTED, keeps_deleted=keeps)
+    run, told = planted_twice(tmp_path, surface, between)
+    assert len([action for _, action in surface.received if isinstance(action, Write)]) == 6
+    assert run.recorded("plant", "memory")[-1].body["fault"] == "NotEmpty"
+    assert {(row["outcome"], row["fault"]) for row in told["rows"]} == {("Inconclusive", "NotEmpty")}
+    assert surface.documents == {}
+    assert run.recorded("clean", "memory")[-2].body["documents"] == 6
+
+
+def test_where_cleaning_left_nothing_it_is_planted_again_and_the_first_places_are_left_alone(tmp_path: Path) -> None:
+    """Nothing that was removed already counts as not removed because nothing lists."""
+    surface = MemorySurface(verbs=UNLISTED)
+    run, told = planted_twice(tmp_path, surface, cleaned)
+    part = told["surfaces"][0]
+    assert told["verdict"] == "Pass"
+    assert (part["planted"], part["removed"], part["notRemoved"]) == (6, 12, 0)
+    assert surface.documents == {}
+    assert run.recorded("clean", "memory")[-2].body["documents"] == 6
+
+
+def test_what_was_planted_twice_in_spite_of_all_is_removed_twice(tmp_path: Path) -> None:
+    """Where the first planting's records were taken away, its receipts still tell."""
+    surface = MemorySurface(verbs=UNLISTED)
+
+    def forget(run: Pods) -> None:
+        for name in [name for name in run.work.objects if "/plant/" in name]:
+            del run.work.objects[name]
+
+    run, _ = planted_twice(tmp_path, surface, forget)
+    assert run.recorded("clean", "memory")[-1].body["removed"] == 12
+    assert surface.documents == {}
+
+
+def test_what_is_being_cleaned_up_is_not_probed_any_more(run: Pods) -> None:
+    run.play("open")
+    for stage in ("baseline", "plant", "clean"):
+        run.wave(stage)
+    assert resumed(run, Stage.PROBE).found["memory"].fault == "Unfinished"
 
 
 def test_what_waits_for_a_surface_to_settle_waits_in_another_process_too(tmp_path: Path) -> None:

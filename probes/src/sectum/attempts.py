@@ -99,6 +99,19 @@ class Attempts:
         count: int = result["notRemoved"]
         return count
 
+    @property
+    def cleaning_began(self) -> bool:
+        """Was cleaning begun after the last planting?"""
+        planted = self.end(Stage.PLANT)
+        return planted is not None and any(each.after.get(Stage.PLANT) == planted for each in self.of[Stage.CLEAN])
+
+    @property
+    def emptied(self) -> int:
+        """Number of the last attempt at planting after which cleaning left nothing; 0 if there is none."""
+        plants = {each.end: each.number for each in self.of[Stage.PLANT]}
+        whole = [each for each in self.of[Stage.CLEAN] if each.result is not None and each.result["notRemoved"] == 0]
+        return max((plants.get(each.after.get(Stage.PLANT) or "", 0) for each in whole), default=0)
+
     def hindrance(self, stages: Iterable[Stage]) -> str | None:
         """Why nothing can follow these stages: the last attempt at one was lost, or found the surface of no use."""
         for stage in stages:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sectum.actions import CLEAN_REFUSALS, AnswerKind, Delete, Fetch, Principal, Verb
@@ -32,7 +32,7 @@ async def clean(
     reach: Reach,
     *,
     doubtful: Mapping[str, str],
-    receipts: Mapping[str, str],
+    receipts: Collection[tuple[str, str]],
     markers: Mapping[str, Marker],
     index: Index,
 ) -> Cleaned:
@@ -42,17 +42,18 @@ async def clean(
 
     Args:
         doubtful: marker id -> location asked for, of writes that may have left a document of which no receipt tells.
-        receipts: marker id -> location where the write went.
+        receipts: marker id and location where the write went; several, if it was planted more than once.
         markers: marker id -> marker, for its owner.
     """
+    known = {marker for marker, _ in receipts}
     if Verb.DELETE not in reach.verbs:
-        return Cleaned(0, len({*receipts, *doubtful}))
+        return Cleaned(0, len(receipts) + len(doubtful.keys() - known))
     chosen = reach.surface.spec.client_chooses_location()
-    named = [*receipts.items(), *(doubtful.items() if chosen else ())]
+    named = [*receipts, *(doubtful.items() if chosen else ())]
     gone = await _delete_all(reach, {(markers[each].spec.owner, location) for each, location in named})
     if Verb.LIST not in reach.verbs and Verb.FETCH in reach.verbs:
         gone = await _only_unseen(reach, gone, markers, index)
-    owners = sorted({markers[each].spec.owner for each in (*receipts, *doubtful)}) if Verb.LIST in reach.verbs else []
+    owners = sorted({markers[each].spec.owner for each in {*known, *doubtful}}) if Verb.LIST in reach.verbs else []
 
     async def look() -> dict[Principal, set[Place] | None]:
         found = await asyncio.gather(*(_left(reach, owner, markers, index) for owner in owners))

@@ -182,6 +182,8 @@ class Found:
     fault: str | None = None
     spent: Spent = field(default_factory=Spent)
     baseline: tuple[Row, ...] = ()
+    emptied: int = 0
+    """Number of the attempt at planting up to which nothing is left."""
 
 
 def open_clock() -> Clock:

@@ -31,6 +31,8 @@ class Planted:
 
     locations: dict[str, str] = field(default_factory=dict, repr=False)
     """Marker id -> location."""
+    earlier: set[tuple[str, str]] = field(default_factory=set, repr=False)
+    """Marker id and location, of plantings before the one that `locations` is of."""
     faults: dict[str, Reason] = field(default_factory=dict)
     """Marker id -> why it cannot be looked for."""
     doubtful: dict[str, str] = field(default_factory=dict, repr=False)

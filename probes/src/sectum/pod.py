@@ -208,7 +208,8 @@ async def _probe(job: Job) -> None:
 
 async def _clean(job: Job) -> None:
     for surface in job.surfaces:
-        job.planted[surface.name] = await receipts(job, surface.name)
+        after = job.found[surface.name].emptied
+        job.planted[surface.name] = await receipts(job, surface.name, after=after)
     await clean_and_record(job)
 
 

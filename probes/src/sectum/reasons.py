@@ -11,7 +11,7 @@ class Reason(StrEnum):
     IDENTITY_UNPROVEN = "IdentityUnproven"  # whoami did not name the asker before and after
     ECHO = "Echo"  # the asker had sent a form of what came back
     DECOY_SEEN = "DecoySeen"  # something that was never planted was "found"
-    NOT_EMPTY = "NotEmpty"  # the place held unknown items before planting
+    NOT_EMPTY = "NotEmpty"  # the place held unknown items before planting, or documents of an earlier planting
     PLANT_FAILED = "PlantFailed"  # the surface did not accept the document
     NO_LOCATION = "LocationMissing"  # the surface accepted it; its answer has no location where the scenario says
     READ_BACK_FAILED = "ReadBackFailed"  # the surface accepted the document and did not give it back

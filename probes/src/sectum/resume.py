@@ -28,9 +28,10 @@ async def resume(job: Job, stage: Stage, surface: str) -> None:
     job.before = {(each, surface): end for each in Stage if (end := attempts.end(each)) is not None}
     baseline = attempts.concluded(Stage.BASELINE)
     job.found[surface] = Found(
-        fault=attempts.hindrance(_NEEDED.get(stage, ())),
+        fault=_hindrance(attempts, stage),
         spent=_spent(attempts),
         baseline=tuple(baseline["rows"]) if stage == Stage.PROBE and baseline is not None else (),
+        emptied=attempts.emptied,
     )
 
 
@@ -39,7 +40,17 @@ def _ended(attempts: Attempts, stage: Stage) -> Attempt | None:
     last = attempts.finished(stage) if attempts.concluded(stage) is not None else None
     if last is None or last.result is None or stage == Stage.CLEAN or last.result["fault"] in CUT_OFF:
         return None
-    return last if stage != Stage.PLANT or attempts.left is None else None  # after cleaning nothing is planted any more
+    return None if stage == Stage.PLANT and attempts.cleaning_began else last
+
+
+def _hindrance(attempts: Attempts, stage: Stage) -> str | None:
+    """Why a stage cannot use the surface."""
+    plants = attempts.of[Stage.PLANT]
+    if stage == Stage.PLANT and plants and attempts.emptied < plants[-1].number:
+        return str(Reason.NOT_EMPTY)  # another planting would hide where the documents of the earlier one are
+    if stage == Stage.PROBE and attempts.cleaning_began:
+        return str(Reason.UNFINISHED)
+    return attempts.hindrance(_NEEDED.get(stage, ()))
 
 
 def _spent(attempts: Attempts) -> Spent:
@@ -67,8 +78,8 @@ async def add_planted(job: Job, world: World) -> None:
                 world.faults[marker.id] = Reason(fault)
 
 
-async def receipts(job: Job, surface: str, *, strict: bool = False) -> Planted:
-    """What the stored intents and receipts of all attempts on a surface say.
+async def receipts(job: Job, surface: str, *, after: int = 0, strict: bool = False) -> Planted:
+    """What the stored intents and receipts of all attempts on a surface say, from the one `after` on.
 
     What does not open is passed over: somebody else put it there, and it must not keep the rest from being removed. Its
     marker stays doubtful by its intent. If `strict`, it raises SealBroken: for who can be asked what to do.
@@ -79,6 +90,8 @@ async def receipts(job: Job, surface: str, *, strict: bool = False) -> Planted:
     names = [each for each in await job.work.names(folder) if each.removeprefix(folder).partition("/")[0].isdecimal()]
     for name in sorted(names, key=lambda each: int(each.removeprefix(folder).partition("/")[0])):  # later ones win
         attempt, _, leaf = name.removeprefix(folder).partition("/")
+        if int(attempt) <= after:
+            continue
         try:
             value = job.sealer(surface, int(attempt)).unseal(await job.work.read(name))
         except SealBroken:
@@ -87,6 +100,7 @@ async def receipts(job: Job, surface: str, *, strict: bool = False) -> Planted:
             continue
         planted.began = True
         if leaf.startswith("receipt-"):
+            planted.earlier |= {(value[0], planted.locations.get(value[0], value[1]))} - {tuple(value)}
             planted.locations[value[0]] = value[1]
         else:
             intended |= dict(value)

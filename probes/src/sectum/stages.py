@@ -225,15 +225,15 @@ async def _each_unconcluded(job: Job, stage: Stage, one: Callable[[Reach], Corou
     await asyncio.gather(*map(one, todo))
 
 
-def _documents(job: Job, reach: Reach) -> set[str]:
-    """Markers whose documents may be there."""
+def _documents(job: Job, reach: Reach) -> int:
+    """How many documents may be there."""
     planted = job.planted.get(reach.name, Planted())
-    return {*planted.locations, *planted.doubtful}
+    return len({*planted.locations, *planted.doubtful}) + len(planted.earlier)
 
 
 async def clean_and_record(job: Job) -> None:
     """Remove what was planted, and sign what came of it."""
-    counts = {reach.name: {"documents": len(_documents(job, reach))} for reach in job.reaches}
+    counts = {reach.name: {"documents": _documents(job, reach)} for reach in job.reaches}
     await asyncio.gather(*(_start(job, Stage.CLEAN, reach, counts[reach.name]) for reach in job.reaches))
     before = {reach.name: job.spent(reach) for reach in job.reaches}  # by opening clients; what cleans has its own gate
     try:
@@ -252,8 +252,9 @@ async def clean_all(job: Job) -> None:
 
     async def one(reach: Reach) -> None:
         planted = job.planted.get(reach.name, Planted())
+        written = {*planted.locations.items(), *planted.earlier}
         job.cleaned[reach.name] = await clean(
-            reach, doubtful=planted.doubtful, receipts=planted.locations, markers=markers, index=index
+            reach, doubtful=planted.doubtful, receipts=written, markers=markers, index=index
         )
         some = int(bool(_documents(job, reach)))
         job.observe(Progress(reach.name, "clean", some, some))
@@ -261,7 +262,7 @@ async def clean_all(job: Job) -> None:
     for reach in job.reaches:
         reach.gate = Gate(reach.surface.budget, job.clock)
         # Until it ends, nothing counts as removed.
-        job.cleaned[reach.name] = Cleaned(0, len(_documents(job, reach)))
+        job.cleaned[reach.name] = Cleaned(0, _documents(job, reach))
     ends: list[BaseException | None] = []
     with suppress(TimeoutError):
         async with asyncio.timeout(CLEAN_SECONDS):

@@ -509,6 +509,74 @@ def test_a_run_that_was_abandoned_is_closed_as_abandoned_by_the_next() -> None:
     assert ended.run["surfaces"][0]["fault"] == "NotEmpty", "what the first run left is still there"
 
 
+class NoClose(MemoryStore):
+    """The process is killed when it has stored the pack and before it closes the run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dead = True
+
+    async def create(self, name: str, data: bytes) -> str:
+        if self.dead and name.startswith("series/") and series.peek(data)[0]["schema"] == series.CLOSE_SCHEMA:
+            raise Killed
+        return await super().create(name, data)
+
+
+FOREIGN_PACKS: dict[str, Callable[[MemoryStore, str], bytes | None]] = {
+    "no pack": lambda _store, _name: None,
+    "no zip": lambda _store, _name: b"{}",
+    "changed": lambda store, name: store.objects[name].replace(b"Pass", b"Leak", 1),
+    "of another run": lambda store, name: next(
+        data for each, data in store.objects.items() if each.endswith(".zip") and each != name
+    ),
+}
+
+
+def test_a_run_that_has_a_pack_and_no_close_is_closed_as_what_it_came_to() -> None:
+    """Killed in between, a run that was done was called abandoned."""
+    store, secret = NoClose(), memory_secrets()
+    scenario = memory_scenario(MemorySurface(verbs=LISTED), tenants=FEW)
+    with pytest.raises(Killed):
+        run_with(scenario, store, secret)
+    store.dead = False
+    run_with(scenario, store, secret)
+    first, closed, second, _ = series_of(store)
+    assert (closed["run"], closed["outcome"]) == (first["run"], "Pass")
+    assert closed["pack"] == sha256(store.objects[f"packs/{first['run']}.zip"])
+    assert first["run"] != second["run"]
+
+
+@pytest.mark.parametrize("what", FOREIGN_PACKS)
+def test_a_run_whose_pack_is_not_its_own_is_closed_as_abandoned(what: str) -> None:
+    store, secret = NoClose(), memory_secrets()
+    scenario = memory_scenario(MemorySurface(verbs=LISTED), tenants=FEW)
+    store.dead = False
+    run_with(scenario, store, secret)
+    store.dead = True
+    with pytest.raises(Killed):
+        run_with(scenario, store, secret)
+    store.dead = False
+    killed = series_of(store)[-1]["run"]
+    name = f"packs/{killed}.zip"
+    there = FOREIGN_PACKS[what](store, name)
+    del store.objects[name]
+    if there is not None:
+        store.objects[name] = there
+    run_with(scenario, store, secret)
+    closed = series_of(store)[3]
+    assert (closed["run"], closed["outcome"], closed["pack"]) == (killed, "Abandoned", None)
+
+
+def test_a_run_of_another_signer_is_closed_as_abandoned_whatever_its_pack_says() -> None:
+    store = NoClose()
+    scenario = memory_scenario(MemorySurface(verbs=LISTED), tenants=FEW)
+    with pytest.raises(Killed):
+        run_with(scenario, store, memory_secrets())
+    store.dead = False
+    run_with(scenario, store, memory_secrets())
+    assert series_of(store)[1]["outcome"] == "Abandoned"
+
+
 def test_a_sweep_with_another_key_or_of_a_changed_receipt_is_refused() -> None:
     hook = Hook(45)
     hook.then = hook.kill

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sectum import dsse, series
-from sectum.codec import NotCanonical, parse, sha256
+from sectum.codec import NotCanonical, canonical, parse, sha256
 from sectum.signers.ec_key import EcKeySigner
 from sectum.testing import MemoryStore, memory_secrets
 
@@ -111,11 +111,41 @@ def test_a_record_that_was_taken_away_leaves_a_gap_and_the_next_run_goes_on() ->
 
 def test_a_closed_series_is_not_closed_again() -> None:
     store = MemoryStore()
-    asyncio.run(series.close_abandoned(store, SIGNER, "series/", at="t"))
+    close_abandoned(store)
     assert store.objects == {}
     asyncio.run(series.close(store, SIGNER, "series/", run="r", at="t", outcome="Pass", pack=None))
-    asyncio.run(series.close_abandoned(store, SIGNER, "series/", at="t"))
+    close_abandoned(store)
     assert list(store.objects) == ["series/000001.json"]
+
+
+def close_abandoned(store: MemoryStore, **packs: tuple[str, str]) -> None:
+    async def end_of(run: str, open_data: bytes) -> tuple[str, str] | None:
+        assert series.peek(open_data)[0]["run"] == run
+        return packs.get(run)
+
+    asyncio.run(series.close_abandoned(store, SIGNER, "series/", at="t", end_of=end_of))
+
+
+def opened(run: str, sequence: int) -> bytes:
+    body = series.peek(OPEN)[0] | {"run": run, "sequence": sequence}
+    return canonical(dsse.envelope(series.OPEN_TYPE, canonical(body), sign=SIGNER.sign, keyid=SIGNER.keyid))
+
+
+def test_every_run_that_is_open_is_closed_wherever_its_record_is_and_as_what_its_pack_says() -> None:
+    """Two that were opened at the same time: the first stayed open for ever."""
+    store = MemoryStore()
+    for number, run in enumerate("abcd", 1):
+        store.objects[f"series/{number:06d}.json"] = opened(run, number)
+    asyncio.run(series.close(store, SIGNER, "series/", run="b", at="t", outcome="Leak", pack="5" * 64))
+    close_abandoned(store, c=("Pass", "6" * 64))
+    close_abandoned(store)
+    bodies = [series.peek(data)[0] for _, data in sorted(store.objects.items())[4:]]
+    assert [(each["run"], each["outcome"], each["pack"]) for each in bodies] == [
+        ("b", "Leak", "5" * 64),
+        ("a", "Abandoned", None),
+        ("c", "Pass", "6" * 64),
+        ("d", "Abandoned", None),
+    ]
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"payload":5}', b'{"payload":"e30="}', b'{"payload":"W10="}'])

@@ -19,7 +19,7 @@ from sectum.container import BadContainer, from_zip, to_zip
 from sectum.errors import AlreadyStored, NotStored, NotVerified
 from sectum.finding import Outcome
 from sectum.plan import MarkerSpec
-from sectum.ports import Signer
+from sectum.ports import Signer, Store
 from sectum.probe import timestamp
 from sectum.reasons import Reason
 from sectum.run import Run, stored_records
@@ -69,7 +69,15 @@ async def open_run(run: Run, signer: Signer) -> str:
             previous=previous,
         )
 
-    await series.close_abandoned(run.store, signer, run.series, at=timestamp())
+    async def end_of(run_id: str, open_data: bytes) -> tuple[str, str] | None:
+        try:
+            _check_signed(open_data, signer)
+            result, pack = await _stored_pack(run.store, signer, run_id, open_data)
+        except (NotStored, NotVerified):
+            return None
+        return result["verdict"], pack
+
+    await series.close_abandoned(run.store, signer, run.series, at=timestamp(), end_of=end_of)
     return await series.append(run.store, run.series, record, run=run.id, schema=series.OPEN_SCHEMA)
 
 
@@ -79,9 +87,8 @@ async def assemble(run: Run, signer: Signer) -> Ended:
     Where there is a pack of the run already, it is that one. Raises NotVerified for a manifest that was not opened so.
     """
     opened, open_data = await _opened(run, signer)
-    name = f"packs/{run.id}.zip"
     with suppress(NotStored):
-        return await _adopted(run, signer, name, opened, open_data)
+        return await _adopted(run, signer, opened, open_data)
     records = {each.name: await stored_records(run, each.name) for each in run.scenario.spec.surfaces}
     accounts = {
         surface: account(
@@ -99,13 +106,13 @@ async def assemble(run: Run, signer: Signer) -> Ended:
     whole = sign_statement(members, result, signer)
     zipped = to_zip(whole)
     try:
-        await run.store.create(name, zipped)
+        await run.store.create(_pack_of(run.id), zipped)
     except AlreadyStored:  # another attempt was faster
-        return await _adopted(run, signer, name, opened, open_data)
+        return await _adopted(run, signer, opened, open_data)
     if run.origin == "local":
         for member, data in whole.items():
             await run.store.create(f"packs/{run.id}/{member}", data)
-    return _ended(run, result, sha256(zipped), name, opened)
+    return _ended(run, result, sha256(zipped), opened)
 
 
 async def _opened(run: Run, signer: Signer) -> tuple[str, bytes]:
@@ -116,18 +123,32 @@ async def _opened(run: Run, signer: Signer) -> tuple[str, bytes]:
         said = (body["plan"], body["manifest"], body["scenario"]["digest"])
         if said != (run.clear["plan"], _manifest(run), digest(run.scenario.snapshot())):
             raise NotVerified("the run was opened with another plan or manifest than it has now")
-        key = public_key(signer.public_pem)
-        try:
-            dsse.open_envelope(parse(data), payload_type=series.OPEN_TYPE, verify=key.verify, keyid=key.keyid)
-        except NotCanonical:
-            raise NotVerified("the run's Open record is not signed by this signer") from None
+        _check_signed(data, signer)
         return name, data
     raise NotVerified("the run has no Open record: it was never opened")
 
 
-async def _adopted(run: Run, signer: Signer, name: str, opened: str, open_data: bytes) -> Ended:
-    """The pack that is there, if this signer made it for this run; raises NotStored, NotVerified."""
-    data = await run.store.read(name)
+def _check_signed(open_data: bytes, signer: Signer) -> None:
+    key = public_key(signer.public_pem)
+    try:
+        dsse.open_envelope(parse(open_data), payload_type=series.OPEN_TYPE, verify=key.verify, keyid=key.keyid)
+    except NotCanonical:
+        raise NotVerified("the run's Open record is not signed by this signer") from None
+
+
+async def _adopted(run: Run, signer: Signer, opened: str, open_data: bytes) -> Ended:
+    """The run's end, by the pack that is there; raises NotStored, NotVerified."""
+    result, pack = await _stored_pack(run.store, signer, run.id, open_data)
+    return _ended(run, result, pack, opened)
+
+
+def _pack_of(run_id: str) -> str:
+    return f"packs/{run_id}.zip"
+
+
+async def _stored_pack(store: Store, signer: Signer, run_id: str, open_data: bytes) -> tuple[dict[str, Any], str]:
+    """run.json and hex SHA-256 of a run's pack, if this signer made it for this run; raises NotStored, NotVerified."""
+    data = await store.read(_pack_of(run_id))
     other = NotVerified("there is another object under the name of the run's pack")
     try:
         members = from_zip(data)
@@ -136,19 +157,19 @@ async def _adopted(run: Run, signer: Signer, name: str, opened: str, open_data: 
             raise other
         result: dict[str, Any] = parse(members[packing.RUN])
         ours = bundle.statement == packing.statement(result, members)
-        mine = (result["run"], result["open"]["digest"]) == (run.id, sha256(open_data))
+        mine = (result["run"], result["open"]["digest"]) == (run_id, sha256(open_data))
     except (NotCanonical, BadContainer, KeyError, TypeError):
         raise other from None
     if not (ours and mine):
         raise other
-    return _ended(run, result, sha256(data), name, opened)
+    return result, sha256(data)
 
 
-def _ended(run: Run, result: dict[str, Any], pack_digest: str, name: str, opened: str) -> Ended:
+def _ended(run: Run, result: dict[str, Any], pack_digest: str, opened: str) -> Ended:
     return Ended(
         run=result,
         outcome=Outcome(result["verdict"]),
-        pack=name,
+        pack=_pack_of(run.id),
         digest=pack_digest,
         open_record=opened,
         manifest=f"manifests/{run.id}.sealed.json",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from sectum import dsse
@@ -14,6 +14,10 @@ from sectum.ports import Signer, Store
 OPEN_TYPE = "application/vnd.sectum.open+json"
 CLOSE_TYPE = "application/vnd.sectum.close+json"
 OPEN_SCHEMA, CLOSE_SCHEMA = "sectum.ai/open/v1", "sectum.ai/close/v1"
+
+
+EndOf = Callable[[str, bytes], Awaitable[tuple[str, str] | None]]
+"""A run's id and Open record -> outcome and hex SHA-256 of its pack, if the store has one by this signer."""
 
 
 def folder(origin: str, scenario: str, namespace: str | None) -> str:
@@ -161,11 +165,18 @@ async def close(store: Store, signer: Signer, folder: str, *, run: str, at: str,
     return await append(store, folder, record, run=run, schema=CLOSE_SCHEMA)
 
 
-async def close_abandoned(store: Store, signer: Signer, folder: str, *, at: str) -> None:
-    """A run that never closed is closed as Abandoned by the next one: a dropped run shows."""
-    names = await _names(store, folder)
-    if not names:
-        return
-    body, _ = peek(await store.read(names[-1]))
-    if body["schema"] == OPEN_SCHEMA:
-        await close(store, signer, folder, run=body["run"], at=at, outcome="Abandoned", pack=None)
+async def close_abandoned(store: Store, signer: Signer, folder: str, *, at: str, end_of: EndOf) -> None:
+    """Runs that never closed are closed by the next one, as Abandoned where they left no pack: a dropped run shows."""
+    opened: dict[str, bytes] = {}
+    closed: set[str] = set()
+    for name in await _names(store, folder):
+        data = await store.read(name)
+        body, _ = peek(data)
+        if body["schema"] == OPEN_SCHEMA:
+            opened[body["run"]] = data
+        else:
+            closed.add(body["run"])
+    for run, data in opened.items():
+        if run not in closed:
+            outcome, pack = await end_of(run, data) or ("Abandoned", None)
+            await close(store, signer, folder, run=run, at=at, outcome=outcome, pack=pack)

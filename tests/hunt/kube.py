@@ -24,9 +24,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Kube:
-    """kubectl with a context."""
+    """kubectl with a context, or a kubeconfig, of its own."""
 
     context: str | None = None
+    kubeconfig: str | None = None
 
     def run(self, *words: str, given: bytes | None = None, may_fail: bool = False) -> bytes:
         """What kubectl prints."""
@@ -72,7 +73,8 @@ class Kube:
             process.communicate()
 
     def _command(self, *words: str) -> list[str]:
-        return ["kubectl", *(("--context", self.context) if self.context else ()), *words]
+        chosen = {"--context": self.context, "--kubeconfig": self.kubeconfig}
+        return ["kubectl", *(word for each in chosen.items() if each[1] for word in each), *words]
 
 
 @contextlib.contextmanager

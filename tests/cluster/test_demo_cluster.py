@@ -1,11 +1,13 @@
 """What `make demo-cluster` leaves on a cluster: the story that kubectl tells, and who may do and reach what there."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.cluster.demo import RELEASE, RUNS, Demo, demo_cluster
+from tests.cluster.outside import the_metadata, the_world
 
 pytestmark = pytest.mark.timeout(300)
 LEAKY, HARDENED = ("assistant.demo-leaky", 8080), ("assistant.demo-hardened", 8080)
@@ -17,6 +19,13 @@ MANAGED = {"app.kubernetes.io/managed-by": "sectum-operator"}
 @pytest.fixture(scope="module")
 def demo() -> Demo:
     return demo_cluster()
+
+
+@pytest.fixture(scope="module")
+def world(demo: Demo) -> Iterator[tuple[str, int]]:
+    """Somebody beyond the cluster, on the surface's own port; meanwhile the metadata address answers, too."""
+    with the_world(demo, LEAKY[1]) as address, the_metadata(demo):
+        yield address, LEAKY[1]
 
 
 def the_run(demo: Demo, scenario: str) -> dict[str, Any]:
@@ -67,31 +76,33 @@ def test_kubectl_get_sectum_tells_the_story(demo: Demo) -> None:
         assert word in told
 
 
-def test_a_probe_reaches_its_surface_the_key_and_its_records_and_nothing_else(demo: Demo) -> None:
+def test_a_probe_reaches_its_surface_the_key_and_its_records_and_nothing_else(
+    demo: Demo, world: tuple[str, int]
+) -> None:
     servers = api_servers(demo)
-    allowed, denied = [LEAKY, KMS, S3], [HARDENED, METADATA, *servers]
+    allowed, denied = [LEAKY, KMS, S3], [HARDENED, world, METADATA, *servers]
     said = demo.connections(labels(demo, stage="probe", surface="api"), allowed=allowed, denied=denied)
     assert reached(said) == named(*allowed)
     # Those that it did not reach are there: a pod that is none of ours reaches them, on the same ports.
-    free = demo.connections({}, allowed=[HARDENED, *servers], denied=[])
-    assert reached(free) == named(HARDENED, *servers)
+    free = demo.connections({}, allowed=denied, denied=[])
+    assert reached(free) == named(*denied)
 
 
-def test_signing_stages_reach_the_stores_and_no_surface(demo: Demo) -> None:
-    denied = [LEAKY, HARDENED, KMS, METADATA, *api_servers(demo)]
+def test_signing_stages_reach_the_stores_and_no_surface(demo: Demo, world: tuple[str, int]) -> None:
+    denied = [LEAKY, HARDENED, KMS, world, METADATA, *api_servers(demo)]
     said = demo.connections(labels(demo, stage="assemble"), allowed=[S3], denied=denied)
     assert reached(said) == named(S3)
 
 
-def test_prepare_reaches_the_key_and_the_api_server_and_nothing_else(demo: Demo) -> None:
+def test_prepare_reaches_the_key_and_the_api_server_and_nothing_else(demo: Demo, world: tuple[str, int]) -> None:
     service, server, kubelet = api_servers(demo)
-    denied = [LEAKY, HARDENED, S3, METADATA, kubelet]
+    denied = [LEAKY, HARDENED, S3, world, METADATA, kubelet]
     said = demo.connections(labels(demo, stage="prepare"), allowed=[KMS, service], denied=denied)
     assert reached(said) - named(server) == named(KMS, service)
 
 
-def test_a_pod_of_ours_of_no_run_reaches_nothing(demo: Demo) -> None:
-    denied = [LEAKY, HARDENED, KMS, S3, METADATA, *api_servers(demo)]
+def test_a_pod_of_ours_of_no_run_reaches_nothing(demo: Demo, world: tuple[str, int]) -> None:
+    denied = [LEAKY, HARDENED, KMS, S3, world, METADATA, *api_servers(demo)]
     assert reached(demo.connections(MANAGED, allowed=[], denied=denied)) == set()
 
 

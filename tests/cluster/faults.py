@@ -30,8 +30,9 @@ def cordoned(demo: Demo) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def away(demo: Demo, service: str) -> Iterator[None]:
+def away(demo: Demo, service: str, *, port: int) -> Iterator[None]:
     """A server of the demo cannot be reached meanwhile; what it holds stays: its Service leads to nobody."""
+    forget = ["docker", "exec", node(demo), "conntrack", "-D", "-p", "tcp", "--orig-port-dst", str(port)]
 
     def select(app: str) -> None:
         patch = json.dumps({"spec": {"selector": {"app": app}}})
@@ -39,6 +40,9 @@ def away(demo: Demo, service: str) -> Iterator[None]:
 
     select("nobody")
     try:
+        subprocess.run(
+            forget, check=False, capture_output=True, timeout=60
+        )  # connections that are open go on otherwise
         yield
     finally:
         select(service)

@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from tests.cluster.demo import ROOT
+from tests.cluster.demo import ROOT, RUNS
 
 FILES = {"leaky": "30-scenario-leaky.yaml", "hardened": "31-scenario-hardened.yaml"}
 TENANTS = [{"name": "acme", "users": [{"name": "alice"}]}, {"name": "globex", "users": [{"name": "bob"}]}]
@@ -19,10 +19,10 @@ def whole(build: str) -> dict[str, Any]:
     return found
 
 
-def small(name: str, build: str, *surfaces: str) -> dict[str, Any]:
+def small(name: str, build: str, *surfaces: str, namespace: str = RUNS) -> dict[str, Any]:
     """That scenario under another name, with these surfaces and one user of each tenant."""
     made = whole(build)
-    made["metadata"]["name"] = name
+    made["metadata"] = {"name": name, "namespace": namespace}
     spec = made["spec"]
     spec["tenants"] = TENANTS
     spec["surfaces"] = [each for each in spec["surfaces"] if each["name"] in surfaces]

@@ -45,6 +45,21 @@ def test_the_last_line_is_pytests_and_the_exit_tells(
     assert "\n".join(lines[:-2]) == output
 
 
+@pytest.mark.parametrize(
+    ("environment", "seconds", "why"),
+    [({"SECTUM_CI_CLUSTER": "no"}, 0, "SECTUM_CI_CLUSTER=no"), ({}, 5000, "83 minutes have gone")],
+)
+def test_what_is_not_tested_on_a_cluster_cannot_be_overlooked(
+    environment: dict[str, str], seconds: int, why: str
+) -> None:
+    clean = {key: value for key, value in os.environ.items() if key != "SECTUM_CI_CLUSTER"}
+    command = [str(ROOT / "scripts" / "test-on-kind"), str(seconds)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env={**clean, **environment})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"!!! NOT TESTED ON A CLUSTER: {why}" in result.stdout
+    assert "!" * 100 in result.stdout.splitlines()
+
+
 def test_a_fresh_clone_may_run_the_scripts() -> None:
-    for name in (".ci/run", "scripts/uv", "scripts/setup", "scripts/end-with-closing-line"):
+    for name in (".ci/run", "scripts/uv", "scripts/setup", "scripts/end-with-closing-line", "scripts/test-on-kind"):
         assert os.access(ROOT / name, os.X_OK), name

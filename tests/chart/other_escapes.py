@@ -146,6 +146,7 @@ def others() -> Iterator[Escape]:
         yield Escape("deletes/own", f"a Job {name}", document, "delete")
     yield Escape("kinds/spec", "fewer trials", scenario(), "patch", {"spec": {"trials": {"markersPerUser": 4}}})
     yield Escape("kinds/spec", "cancelled", run(), "patch", {"spec": {"cancel": True}})
+    yield Escape("kinds/namespace", "a run elsewhere", run("default"), "patch", {"metadata": {"labels": {"a": "b"}}})
     yield Escape("kinds/owner", "owned", scenario(), "patch", {"metadata": {"ownerReferences": [owner()]}})
 
 

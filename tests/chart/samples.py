@@ -155,11 +155,11 @@ def scenario() -> Document:
     return {**document, "metadata": {**document["metadata"], "namespace": RUNS}}
 
 
-def run() -> Document:
+def run(namespace: str = RUNS) -> Document:
     """A run of it."""
     return {
         "apiVersion": "sectum.ai/v1alpha1",
         "kind": "VerificationRun",
-        "metadata": {"name": "one", "namespace": RUNS},
+        "metadata": {"name": "one", "namespace": namespace},
         "spec": {"scenarioRef": {"name": "quickstart"}},
     }

@@ -47,7 +47,7 @@ def stored(cluster: Cluster) -> Iterator[Cluster]:
         document["metadata"] |= {"name": name, "ownerReferences": [reference]}
     theirs[-1]["metadata"] |= {"name": "somebody-s", "ownerReferences": []}
     ours = [samples.job("probe"), samples.network_policy(), samples.manifest_secret(), samples.scenario()]
-    made = [*ours, samples.run(), *theirs]
+    made = [*ours, samples.run(), samples.run("default"), *theirs]
     for document in made:
         answer = cluster.create(document, dry=False)
         assert answer.status_code == httpx.codes.CREATED, answer.text

@@ -82,7 +82,7 @@ def test_every_object_says_whose_it_is_and_where() -> None:
     for document in rendered():
         have = set(document["metadata"]["labels"])
         assert {f"app.kubernetes.io/{name}" for name in LABELS} <= have, document["metadata"]["name"]
-        cluster_wide = ("Namespace", "CustomResourceDefinition", "ValidatingAdmission")
+        cluster_wide = ("Namespace", "CustomResourceDefinition", "ValidatingAdmission", "ClusterRole")
         assert ("namespace" in document["metadata"]) != document["kind"].startswith(cluster_wide)
 
 
@@ -121,9 +121,15 @@ def test_the_operator_is_told_its_namespace_and_images() -> None:
     }
 
 
-def test_no_role_is_cluster_wide_and_none_reads_a_secret() -> None:
+def test_one_role_is_cluster_wide_and_lets_runs_go_and_none_reads_a_secret() -> None:
+    [role] = [each for each in rendered() if each["kind"] == "ClusterRole"]
+    assert role["rules"] == [
+        {"apiGroups": ["sectum.ai"], "resources": ["verificationruns"], "verbs": ["get", "list", "watch", "patch"]},
+        {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": [RUNS], "verbs": ["get"]},
+    ]
+    [binding] = [each for each in rendered() if each["kind"] == "ClusterRoleBinding"]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "sectum-operator", "namespace": NAMESPACE}]
     for document in rendered():
-        assert document["kind"] not in ("ClusterRole", "ClusterRoleBinding")
         for rule in document.get("rules", ()):
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
             assert "secrets" not in rule["resources"] or rule["verbs"] == ["create"]

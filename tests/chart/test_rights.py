@@ -31,8 +31,13 @@ def rights(verbs: str, *resources: str, group: str = "", name: str = "") -> set[
     return {(verb, f"{each}.{group}".rstrip("."), name) for verb in verbs.split() for each in resources}
 
 
+OUTLIVING = rights("get list watch patch", "verificationruns", group="sectum.ai") | rights(
+    "get", "namespaces", name=RUNS
+)
+"""In every namespace: what the operator lets runs go by when their namespace is deleted, and its Roles first."""
 OPERATOR_RIGHTS = (
-    rights("get list watch patch", *OURS, group="sectum.ai")
+    OUTLIVING
+    | rights("get list watch patch", "isolationscenarios", "evidencepacks", group="sectum.ai")
     | rights("get patch", *(f"{each}/status" for each in OURS), group="sectum.ai")
     | rights("update patch", *(f"{each}/finalizers" for each in OURS), group="sectum.ai")
     | rights("create delete", "verificationruns", "evidencepacks", group="sectum.ai")
@@ -40,14 +45,15 @@ OPERATOR_RIGHTS = (
     | rights("get list watch create delete", "networkpolicies", group="networking.k8s.io")
     | rights("get list watch", "pods")
     | rights("create", "events", group="events.k8s.io")
-    | rights("get", "namespaces", name=RUNS)
 )
 LEASE = rights("create", "leases", group="coordination.k8s.io") | rights(
     "get update patch", "leases", group="coordination.k8s.io", name="sectum-operator"
 )
 TABLE: dict[tuple[str, str], set[Right]] = {
     (OPERATOR, RUNS): OPERATOR_RIGHTS,
-    (OPERATOR, NAMESPACE): LEASE,
+    (OPERATOR, NAMESPACE): LEASE | OUTLIVING,
+    (OPERATOR, "kube-system"): OUTLIVING,
+    (OPERATOR, "default"): OUTLIVING,
     (PREPARE, RUNS): rights("get", "isolationscenarios", "verificationruns", group="sectum.ai")
     | rights("create", "secrets"),
     (TRIGGER, RUNS): rights("create", "verificationruns", group="sectum.ai"),
@@ -129,6 +135,12 @@ def forbidden() -> Iterator[tuple[str, str, str, str, dict[str, Any]]]:
     yield OPERATOR, "take another's lease", "PATCH", f"{collection('Lease', NAMESPACE)}/another", {}
     yield OPERATOR, "take a lease elsewhere", "POST", collection("Lease", "kube-system"), {}
     yield OPERATOR, "see another namespace", "GET", "/api/v1/namespaces/default", {}
+    yield OPERATOR, "list namespaces", "GET", "/api/v1/namespaces", {}
+    yield OPERATOR, "read pods elsewhere", "GET", collection("Pod", "default"), {}
+    yield OPERATOR, "read Jobs elsewhere", "GET", collection("Job", "default"), {}
+    yield OPERATOR, "write a status elsewhere", "PATCH", f"{collection('VerificationRun', 'default')}/one/status", {}
+    yield OPERATOR, "make a run elsewhere", "POST", collection("VerificationRun", "default"), samples.run("default")
+    yield OPERATOR, "delete a run elsewhere", "DELETE", f"{collection('VerificationRun', 'default')}/one", {}
     yield OPERATOR, "make a Secret of its release", "POST", collection("Secret", NAMESPACE), secret
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from sectum_operator.api import (
     EVENTS,
     JOBS,
+    NAMESPACE,
     PODS,
     RUNS,
     SCENARIOS,
@@ -53,6 +54,9 @@ class FakeApi:
     """The write, counted from 1, after which the process is killed; None: never."""
     refuse: Callable[[Resource, Object], bool] = lambda _kind, _body: False
     terminating: bool = False
+    """Is the namespace being deleted?"""
+    rights_gone: bool = False
+    """Were the operator's Roles in it deleted? What is cluster-wide is left: runs, and the namespace itself."""
     fail: Callable[[], bool] = lambda: False
     """Does the API server answer 500 now?"""
     _version: int = 100
@@ -86,12 +90,20 @@ class FakeApi:
 
     async def get(self, kind: Resource, namespace: str, name: str) -> Object | None:
         assert namespace == cluster.NAMESPACE
+        if kind == NAMESPACE:
+            return {"metadata": {"deletionTimestamp": spelt(self.now)} if self.terminating else {}}
+        self._allowed(kind)
         return copy.deepcopy(self.objects.get((kind.plural, name)))
+
+    def _allowed(self, kind: Resource, part: str = "") -> None:
+        if self.rights_gone and (kind != RUNS or part == "/status"):
+            raise Denied(f"403 {kind.plural}{part}", terminating=False)
 
     async def list(self, kind: Resource, namespace: str, *, labels: str = "", fields: str = "") -> list[Object]:
         assert namespace == cluster.NAMESPACE
         if self.fail():
             raise TryAgain("500")
+        self._allowed(kind)
         return [
             copy.deepcopy(each)
             for each in self.all(kind)
@@ -104,6 +116,7 @@ class FakeApi:
         name = body["metadata"]["name"]
         if self.fail():
             raise TryAgain("500")
+        self._allowed(kind)
         if (kind.plural, name) in self.objects:
             raise AlreadyThere(name)
         if self.terminating:
@@ -121,6 +134,7 @@ class FakeApi:
         found = self.objects.get((kind.plural, name))
         if found is None or self.fail():
             raise TryAgain("404")
+        self._allowed(kind, pointer)
         if version != found["metadata"]["resourceVersion"]:
             raise TryAgain("409")
         value = copy.deepcopy(value)

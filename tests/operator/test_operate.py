@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from sectum.errors import UsageError
 from sectum_operator import handlers
-from sectum_operator.api import RUNS, SCENARIOS
+from sectum_operator.api import RUNS, SCENARIOS, Denied
 from sectum_operator.children import as_json
 from sectum_operator.handlers import Key, Kind, Known
 from sectum_operator.logs import JsonLines
@@ -94,6 +94,23 @@ def test_relisting_looks_at_everything_and_once_more_at_what_went_without_notice
         assert set(looked) == {run, scenario, ghost}
         assert known.fresh()
         now[0] = 3 * handlers.RELIST.total_seconds()
+        assert not known.fresh()
+
+    asyncio.run(go())
+
+
+def test_relisting_looks_at_what_it_may_list_and_does_not_count_that_as_all() -> None:
+    async def go() -> None:
+        api = FakeApi(rights_gone=True)
+        api.put(RUNS, cluster.run())
+        queue: WorkQueue[Key] = WorkQueue(lambda _: asyncio.sleep(0))
+        known = Known(queue, lambda: 3 * handlers.RELIST.total_seconds())
+        scenario = Key(Kind.SCENARIO, cluster.NAMESPACE, "minimal")
+        known.keys.add(scenario)
+        with pytest.raises(Denied):
+            await known.relist(api, [cluster.NAMESPACE])
+        assert known.keys == {Key(Kind.RUN, "runs", "nightly-1"), scenario}
+        assert len(queue) == 2
         assert not known.fresh()
 
     asyncio.run(go())

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sectum_operator.api import EVENTS, JOBS, PACKS, POLICIES, RUNS
+from sectum_operator.api import EVENTS, JOBS, PACKS, POLICIES, RUNS, Denied
 from sectum_operator.apply import Writer
 from sectum_operator.stages import FINALIZER, Stage, work_of
 
@@ -351,7 +351,36 @@ def test_deleted_a_run_is_held_up_for_cleaning_and_no_longer(stage: str, end: st
     assert cleaned == ({"api", "search"} if stage in ("plant", "probe", "clean", "assemble") else set())
 
 
-def test_in_a_namespace_that_is_deleted_nothing_is_held_up() -> None:
+@pytest.mark.parametrize("rights_gone", [True, False])
+@pytest.mark.parametrize("stage", ["plant", "probe", "clean"])
+def test_in_a_namespace_that_is_deleted_a_run_is_let_go_at_the_next_look(stage: str, *, rights_gone: bool) -> None:
+    there = world(ends={("clean", "api"): "hangs"})
+    went: list[str] = []
+
+    def watch(there: Cluster) -> None:
+        if begun(there, stage) and not went:
+            there.api.terminating, there.api.rights_gone = True, rights_gone
+            there.api.remove(RUNS, cluster.RUN.name)
+            went.extend(there.api.writes)
+            assert FINALIZER in finalizers(the_run(there.api) or {"metadata": {}}), "or nothing was to be let go"
+
+    start = there.api.now
+    assert asyncio.run(drive(there, watch=watch)) is None
+    assert there.api.now - start < timedelta(minutes=2)
+    assert there.api.writes[len(went) :] == [f"replace verificationruns {cluster.RUN.name} /metadata/finalizers"]
+
+
+def test_a_deleted_run_without_rights_on_anything_else_is_kept_while_its_namespace_stays() -> None:
+    there = world()
+    there.api.put(RUNS, {**cluster.run(), "metadata": {**cluster.run()["metadata"], "finalizers": [FINALIZER]}})
+    there.api.remove(RUNS, cluster.RUN.name)
+    there.api.rights_gone = True
+    with pytest.raises(Denied):
+        asyncio.run(Writer(there.api, cluster.IMAGES, there.api.clock).run(cluster.NAMESPACE, cluster.RUN.name))
+    assert finalizers(the_run(there.api) or {}) == [FINALIZER]
+
+
+def test_in_a_namespace_that_is_deleted_before_the_run_is_nothing_is_held_up() -> None:
     there = world()
 
     def watch(there: Cluster) -> None:

@@ -65,6 +65,8 @@ PODS = Resource("", "v1", "pods")
 POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies")
 EVENTS = Resource("events.k8s.io", "v1", "events")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
+NAMESPACE = Resource("", "v1", "")
+"""The namespace itself, without a name: its URL is that of what is in it, cut short."""
 
 
 class Api(Protocol):

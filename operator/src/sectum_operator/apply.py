@@ -16,6 +16,7 @@ from sectum_operator import jobs
 from sectum_operator.api import (
     EVENTS,
     JOBS,
+    NAMESPACE,
     PACKS,
     PODS,
     POLICIES,
@@ -89,7 +90,9 @@ class Writer:
             if live is None:
                 return None
             now = self.clock()
-            seen = replace(await self._observe(live, now), denied=dict(denied), terminating=terminating)
+            terminating = terminating or await self._terminating(live)
+            seen = await self._observe(live, now, terminating=terminating)
+            seen = replace(seen, denied=dict(denied), terminating=terminating)
             decision = decide(seen, now)
             version = live["metadata"]["resourceVersion"]
             if decision.finalizer:
@@ -102,9 +105,20 @@ class Writer:
             terminating = terminating or not refused
         raise NotOurs(f"{namespace}/{name}: too much of it was denied")
 
-    async def _observe(self, live: Object, now: datetime) -> Observed:
+    async def _terminating(self, live: Object) -> bool:
+        """Does its namespace go, and wait for this run? Asked first: of all else the rights may have gone before it."""
+        meta = live["metadata"]
+        if "deletionTimestamp" not in meta or FINALIZER not in meta.get("finalizers", ()):
+            return False
+        try:
+            found = await self.api.get(NAMESPACE, meta["namespace"], "")
+        except Denied:
+            return False
+        return found is not None and "deletionTimestamp" in found["metadata"]
+
+    async def _observe(self, live: Object, now: datetime, *, terminating: bool) -> Observed:
         meta, namespace = live["metadata"], live["metadata"]["namespace"]
-        if run_ended(live):
+        if terminating or run_ended(live):
             return observe(live, scenario=None, jobs=(), pods=(), runs=(), now=now)
         mine, scenario = f"{RUN_UID}={meta['uid']}", live["spec"]["scenarioRef"]["name"]
         children = await self.api.list(JOBS, namespace, labels=mine)

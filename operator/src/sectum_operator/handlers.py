@@ -63,18 +63,30 @@ class Known:
         self.queue.add(key)
 
     async def relist(self, api: Api, namespaces: Iterable[str]) -> None:
-        """Look at everything that is there, and once more at what no watch has said to be gone; raises ApiFault."""
+        """Look at everything that is there, and once more at what no watch has said to be gone.
+
+        Raises ApiFault where something could not be listed, once it has seen to the rest: in a namespace that is being
+        deleted, runs are still listed when nothing else is.
+        """
         found: set[Key] = set()
+        fault: ApiFault | None = None
         for namespace in namespaces:
             for kind, resource in _LISTED.items():
-                listed = await api.list(resource, namespace)
-                found |= {Key(kind, namespace, each["metadata"]["name"]) for each in listed}
+                try:
+                    listed = await api.list(resource, namespace)
+                except ApiFault as error:
+                    fault = error
+                    found |= {each for each in self.keys if (each.kind, each.namespace) == (kind, namespace)}
+                else:
+                    found |= {Key(kind, namespace, each["metadata"]["name"]) for each in listed}
         ghosts = self.keys - found
         if ghosts:
             log.info("%d objects had gone without notice", len(ghosts))
         self.keys = found
         for key in found | ghosts:
             self.queue.add(key)
+        if fault:
+            raise fault
         self.counted = self.clock()
 
     def fresh(self) -> bool:

@@ -16,6 +16,7 @@ from tests.chart.helm import NAMESPACE, RUNS
 STRICT = {"fieldValidation": "Strict"}
 DRY = {**STRICT, "dryRun": "All"}
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:sectum-operator"
+DRAIN = f"system:serviceaccount:{NAMESPACE}:sectum-drain"
 PREPARE, PROBE, SIGN, TRIGGER = (
     f"system:serviceaccount:{RUNS}:sectum-{name}" for name in ("prepare", "probe", "sign", "trigger")
 )

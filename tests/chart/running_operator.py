@@ -89,6 +89,16 @@ class Release:
         """Ask for its deletion."""
         assert self.plane.client.delete(path).is_success, path
 
+    def drain(self, folder: Path, timeout: str) -> subprocess.CompletedProcess[str]:
+        """`sectum-operator drain` with the rights that the hook's pod has; its account is made where it is missing."""
+        accounts = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
+        self.plane.client.post(accounts, json={"metadata": {"name": "sectum-drain"}})
+        config = folder / f"drain-{time.monotonic_ns()}.kubeconfig"
+        self.plane.kubeconfig(config, token=self.plane.token_of(NAMESPACE, "sectum-drain"))
+        environment = {**os.environ, "SECTUM_NAMESPACES": RUNS, "KUBECONFIG": str(config)}
+        command = [str(Path(sys.executable).parent / "sectum-operator"), "drain", "--timeout", timeout]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
     @contextlib.contextmanager
     def operator(self, folder: Path) -> Iterator[Path]:
         """Running for as long as the block, with the rights of its account and no others; its log."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from sectum_operator.drain import seconds_of
 
 from tests.chart.helm import CHART, NAMESPACE, ROOT, RUNS, VALUES, helm, named, rendered, template
 
@@ -31,6 +32,8 @@ REFUSED = {
     "DNS caches that are the world": "network.dns.cidrs={0.0.0.0/0}",
     "DNS at any port": "network.dns.ports={443}",
     "DNS on all pods": "network.dns.labels=null",
+    "a drain for ever": "uninstall.drain.timeout=",
+    "a drain of hours": "uninstall.drain.timeout=2h",
     "no port of the API server": "network.apiServer[0].port=null",
     "no replica": "operator.replicas=0",
     "a security context": "operator.securityContext.privileged=true",
@@ -88,7 +91,7 @@ def test_every_object_says_whose_it_is_and_where() -> None:
 
 def pods() -> Iterator[dict[str, Any]]:
     for document in rendered():
-        if document["kind"] == "Deployment":
+        if document["kind"] in ("Deployment", "Job"):
             yield document["spec"]["template"]["spec"]
         elif document["kind"] == "Pod":
             yield document["spec"]
@@ -96,7 +99,7 @@ def pods() -> Iterator[dict[str, Any]]:
 
 def test_every_pod_is_restricted_and_runs_an_image_by_digest() -> None:
     found = list(pods())
-    assert len(found) == 2
+    assert len(found) == 3
     for pod in found:
         [container] = pod["containers"]
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -119,6 +122,36 @@ def test_the_operator_is_told_its_namespace_and_images() -> None:
         "SECTUM_OPERATOR_IMAGE": "{repository}@{digest}".format(**images["operator"]),
         "SECTUM_PROBES_IMAGE": "{repository}@{digest}".format(**images["probes"]),
     }
+
+
+@pytest.mark.parametrize(("timeout", "deadline"), [("4m", 290), ("90s", 140), ("0", 50)])
+def test_draining_is_the_only_thing_that_uninstalling_waits_for_and_it_has_a_deadline(
+    timeout: str, deadline: int
+) -> None:
+    documents = rendered("--set", f"uninstall.drain.timeout={timeout}")
+    hooks = [each for each in documents if each["metadata"].get("annotations", {}).get("helm.sh/hook") == "pre-delete"]
+    assert [each["kind"] for each in hooks] == ["ServiceAccount", "Job"]
+    weights = [int(each["metadata"]["annotations"]["helm.sh/hook-weight"]) for each in hooks]
+    assert weights == sorted(set(weights)), "the account before the Job"
+    for each in hooks:
+        policy = each["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+        assert set(policy.split(",")) == {"before-hook-creation", "hook-succeeded", "hook-failed"}, "nothing stays"
+        assert each["metadata"]["namespace"] == NAMESPACE, "which is there as long as the release is"
+    spec = hooks[1]["spec"]
+    assert spec["activeDeadlineSeconds"] == deadline
+    [container] = spec["template"]["spec"]["containers"]
+    assert container["args"] == ["drain", "--timeout", timeout]
+    assert container["env"] == [{"name": "SECTUM_NAMESPACES", "value": RUNS}]
+    assert int(deadline) - 50 == seconds_of(timeout)
+
+
+def test_what_drains_reaches_the_api_server_as_the_operator_does() -> None:
+    selector = named(rendered(), "NetworkPolicy", "sectum-operator")["spec"]["podSelector"]
+    [expression] = selector["matchExpressions"]
+    for kind, name in (("Deployment", "sectum-operator"), ("Job", "sectum-drain")):
+        labels = named(rendered(), kind, name)["spec"]["template"]["metadata"]["labels"]
+        assert selector["matchLabels"].items() <= labels.items()
+        assert labels[expression["key"]] in expression["values"]
 
 
 def test_one_role_is_cluster_wide_and_lets_runs_go_and_none_reads_a_secret() -> None:
@@ -177,6 +210,7 @@ OF_NO_ACCOUNT_TO_FENCES = [
     "network.dns.labels.a=b",
     "network.dns.cidrs={169.254.20.10/32}",
     "images.pullSecrets={registry}",
+    "uninstall.drain.timeout=90s",
     "runs.accounts.probe.annotations.a=b",
     "operator.nodeSelector.a=b",
     "operator.priorityClassName=high",

@@ -8,6 +8,7 @@ import pytest
 
 from tests.chart import samples
 from tests.chart.cluster import (
+    DRAIN,
     DRY,
     OPERATOR,
     PREPARE,
@@ -56,9 +57,10 @@ TABLE: dict[tuple[str, str], set[Right]] = {
     (OPERATOR, "default"): OUTLIVING,
     (PREPARE, RUNS): rights("get", "isolationscenarios", "verificationruns", group="sectum.ai")
     | rights("create", "secrets"),
+    (DRAIN, RUNS): rights("list patch", "verificationruns", group="sectum.ai"),
     (TRIGGER, RUNS): rights("create", "verificationruns", group="sectum.ai"),
 }
-ACCOUNTS = (OPERATOR, PREPARE, PROBE, SIGN, TRIGGER)
+ACCOUNTS = (OPERATOR, PREPARE, PROBE, SIGN, TRIGGER, DRAIN)
 
 
 def granted(cluster: Cluster, account: str, namespace: str) -> set[Right]:

@@ -138,8 +138,12 @@ class FakeApi:
         if version != found["metadata"]["resourceVersion"]:
             raise TryAgain("409")
         value = copy.deepcopy(value)
-        if pointer != "/metadata/finalizers":
+        if pointer in ("/status", "/spec"):
             found[pointer.removeprefix("/")] = value
+        elif pointer == "/spec/cancel":
+            found["spec"]["cancel"] = value
+        elif pointer == "/metadata/annotations":
+            found["metadata"]["annotations"] = value
         else:
             added = set(value) - set(found["metadata"].get("finalizers", ()))
             assert not (added and "deletionTimestamp" in found["metadata"])

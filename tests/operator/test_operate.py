@@ -46,7 +46,9 @@ def test_a_setting_that_is_wrong_is_named(name: str, value: str) -> None:
         read_settings(ENVIRONMENT | {name: value})
 
 
-@pytest.mark.parametrize(("verb", "said"), [("operate", "SECTUM_NAMESPACES"), ("prepare", "--generation")])
+@pytest.mark.parametrize(
+    ("verb", "said"), [("drain", "SECTUM_NAMESPACES"), ("operate", "SECTUM_NAMESPACES"), ("prepare", "--generation")]
+)
 def test_help_says_what_a_verb_needs(verb: str, said: str) -> None:
     assert said in CliRunner().invoke(cli, [verb, "--help"]).output
 

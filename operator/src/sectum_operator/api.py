@@ -13,8 +13,8 @@ from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from sectum.errors import SectumError
 
 Object = Mapping[str, Any]
-Pointer = Literal["/status", "/metadata/finalizers", "/spec"]
-"""What the operator changes of objects that are there; a spec only of its Lease."""
+Pointer = Literal["/status", "/metadata/finalizers", "/metadata/annotations", "/spec", "/spec/cancel"]
+"""What is changed of objects that are there: a spec of the Lease only, the last and annotations by `drain` alone."""
 _CHUNK = 500
 _JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 _FOREGROUND = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
@@ -77,7 +77,7 @@ class Api(Protocol):
         ...
 
     async def list(self, kind: Resource, namespace: str, *, labels: str = "", fields: str = "") -> list[Object]:
-        """All objects that the selectors select."""
+        """All objects that the selectors select; raises Denied where there is no such kind, too."""
         ...
 
     async def create(self, kind: Resource, namespace: str, body: Object) -> None:
@@ -114,7 +114,10 @@ class KubeApi:
         query = {"limit": str(_CHUNK), "labelSelector": labels, "fieldSelector": fields}
         while True:
             given = {key: value for key, value in query.items() if value}
-            page = _object(_good(await self._send("GET", kind.path(namespace), query=given)))
+            answer = await self._send("GET", kind.path(namespace), query=given)
+            if answer.status_code == httpx2.codes.NOT_FOUND:
+                raise Denied(f"there is no kind {kind.plural}", terminating=False)
+            page = _object(_good(answer))
             found += page["items"]
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:

@@ -96,7 +96,7 @@ class Course:
 
     def closed(self, stage: Stage) -> bool:
         """Has a later stage begun? Then nothing of this one is begun any more, were its Jobs deleted by somebody."""
-        if self.seen.finalizer and stage in (Stage.PREPARE, Stage.OPEN, Stage.BASELINE):
+        if self.seen.planted and stage in (Stage.PREPARE, Stage.OPEN, Stage.BASELINE):
             return True
         later = [each for each in list(Stage)[list(Stage).index(stage) + 1 :] if each != Stage.CLEAN]
         return any(work.stage in later for work in self.seen.jobs) or any(map(self._last_clean, self.surfaces))
@@ -112,7 +112,7 @@ class Course:
         """How often the surface has to have been cleaned by the end: once after each time that planting began."""
         plants = jobs_of(self.seen, Stage.PLANT, surface)
         begun = plants[-1].work.attempt if plants else 0
-        return begun + 1 if self.seen.finalizer and self._hidden(surface, plants) else begun
+        return begun + 1 if self.seen.planted and self._hidden(surface, plants) else begun
 
     def _hidden(self, surface: str, plants: list[JobSeen]) -> bool:
         """May there have been one more planting, whose Job was deleted, by a stop or by somebody?"""

@@ -8,7 +8,7 @@ import sys
 import click
 from sectum.errors import SectumError
 
-VERBS = ("operate", "prepare", "version")
+VERBS = ("drain", "operate", "prepare", "version")
 
 
 class Verbs(click.Group):

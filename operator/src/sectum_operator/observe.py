@@ -11,7 +11,7 @@ from typing import Any
 from sectum_operator.messages import Message, read_message
 from sectum_operator.reasons import Cause
 from sectum_operator.resources import RunSpec
-from sectum_operator.stages import FINALIZER, RUN_UID, RunId, Work, job_name, work_of
+from sectum_operator.stages import FINALIZER, LET_GO, RUN_UID, RunId, Work, job_name, work_of
 from sectum_operator.statuses import RunStatus
 
 Object = Mapping[str, Any]
@@ -89,10 +89,17 @@ class Observed:
     deleted: datetime | None = None
     """When its deletion was asked for."""
     finalizer: bool = False
+    let_go: bool = False
+    """Was the finalizer taken off before its time?"""
     terminating: bool = False
     """Is the namespace being deleted?"""
     denied: Mapping[Work, Cause] = field(default_factory=dict)
     """Jobs that the API server has just refused to create."""
+
+    @property
+    def planted(self) -> bool:
+        """May it have begun to plant, whatever its Jobs say?"""
+        return self.finalizer or self.let_go
 
 
 def moment(value: object) -> datetime | None:
@@ -125,12 +132,13 @@ def observe(
         others=tuple(_others(mine, spec, runs, now)),
         deleted=moment(meta.get("deletionTimestamp")),
         finalizer=FINALIZER in meta.get("finalizers", ()),
+        let_go=LET_GO in meta.get("annotations", {}),
     )
 
 
 def run_ended(run: Object) -> bool:
     """Has the run come to its end?"""
-    return _condition(run, "Complete").get("status") == "True"
+    return condition_of(run, "Complete").get("status") == "True"
 
 
 def _others(mine: RunId, spec: RunSpec, runs: Iterable[Object], now: datetime) -> Iterator[OtherRun]:
@@ -140,7 +148,7 @@ def _others(mine: RunId, spec: RunSpec, runs: Iterable[Object], now: datetime) -
         waits = each.get("spec", {}).get("suspend") is True
         if not same or meta["uid"] == mine.uid or run_ended(each):
             continue
-        accepted = _condition(each, "Accepted").get("status") == "True"
+        accepted = condition_of(each, "Accepted").get("status") == "True"
         if accepted or not (waits or meta.get("deletionTimestamp")):
             yield OtherRun(meta["name"], moment(meta.get("creationTimestamp")) or now, meta["uid"], accepted)
 
@@ -183,7 +191,7 @@ def _seen(work: Work, job: Object, pod: Object | None, now: datetime) -> JobSeen
     created = moment(meta.get("creationTimestamp")) or now
     seconds = job.get("spec", {}).get("activeDeadlineSeconds", 0)
     overdue = created + timedelta(seconds=seconds) + OVERDUE
-    complete, failed = _condition(job, "Complete"), _condition(job, "Failed")
+    complete, failed = condition_of(job, "Complete"), condition_of(job, "Failed")
     terminated = _terminated(pod)
     message = read_message(terminated.get("message"), work.stage)
 
@@ -203,7 +211,8 @@ def _seen(work: Work, job: Object, pod: Object | None, now: datetime) -> JobSeen
     return seen(State.RUNNING, _waiting(pod, created, now))
 
 
-def _condition(found: Object, kind: str) -> Object:
+def condition_of(found: Object, kind: str) -> Object:
+    """A condition in the status of an object or pod; empty where there is none."""
     for each in (found.get("status") or {}).get("conditions") or ():
         if each.get("type") == kind:
             condition: Object = each
@@ -245,7 +254,7 @@ def _failure(failed: Object, pod: Object | None, terminated: Object) -> Cause:
 
 def _disrupted(pod: Object) -> bool:
     evicted = pod.get("status", {}).get("reason") in ("Evicted", "NodeLost", "Shutdown", "Terminated", "Preempting")
-    return evicted or _condition(pod, "DisruptionTarget").get("status") == "True"
+    return evicted or condition_of(pod, "DisruptionTarget").get("status") == "True"
 
 
 def _waiting(pod: Object | None, created: datetime, now: datetime) -> Cause | None:
@@ -255,7 +264,7 @@ def _waiting(pod: Object | None, created: datetime, now: datetime) -> Cause | No
     if pod.get("status", {}).get("phase") != "Pending":
         return None
     age = now - (moment(pod["metadata"].get("creationTimestamp")) or created)
-    if _condition(pod, "PodScheduled").get("reason") == "Unschedulable":
+    if condition_of(pod, "PodScheduled").get("reason") == "Unschedulable":
         return Cause.UNSCHEDULABLE if age > PATIENCE[Cause.UNSCHEDULABLE] else None
     reason = _container(pod).get("state", {}).get("waiting", {}).get("reason")
     if reason in _PULLING:
@@ -264,6 +273,6 @@ def _waiting(pod: Object | None, created: datetime, now: datetime) -> Cause | No
         return Cause.SECRET_MISSING
     # Volumes are mounted before the sandbox is made, images are pulled after it.
     # https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-has-network
-    if reason == "ContainerCreating" and _condition(pod, "PodReadyToStartContainers").get("status") != "True":
+    if reason == "ContainerCreating" and condition_of(pod, "PodReadyToStartContainers").get("status") != "True":
         return Cause.SECRET_MISSING if age > PATIENCE[Cause.SECRET_MISSING] else None
     return None

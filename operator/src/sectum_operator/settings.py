@@ -34,12 +34,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     SECTUM_LEASE_NAMESPACE is where replicas agree on the one that acts; without it there must be one alone.
     SECTUM_HEALTH moves the liveness endpoint; HOSTNAME, the pod's name, stands in Events.
     """
-    namespaces = tuple(each.strip() for each in environment.get("SECTUM_NAMESPACES", "").split(",") if each.strip())
-    if not namespaces:
-        raise UsageError("SECTUM_NAMESPACES: name the namespaces whose runs are to be looked after, comma separated")
-    for each in namespaces:
-        if not _NAMESPACE.fullmatch(each):
-            raise UsageError(f"SECTUM_NAMESPACES: {each!r} is no namespace's name")
+    namespaces = read_namespaces(environment)
     images = Images(*(_image(environment, name) for name in ("SECTUM_OPERATOR_IMAGE", "SECTUM_PROBES_IMAGE")))
     return Settings(
         namespaces,
@@ -48,6 +43,17 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         instance=environment.get("HOSTNAME", "sectum-operator"),
         lease=environment.get("SECTUM_LEASE_NAMESPACE"),
     )
+
+
+def read_namespaces(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """SECTUM_NAMESPACES, comma separated; at least one."""
+    namespaces = tuple(each.strip() for each in environment.get("SECTUM_NAMESPACES", "").split(",") if each.strip())
+    if not namespaces:
+        raise UsageError("SECTUM_NAMESPACES: name the namespaces whose runs are to be looked after, comma separated")
+    for each in namespaces:
+        if not _NAMESPACE.fullmatch(each):
+            raise UsageError(f"SECTUM_NAMESPACES: {each!r} is no namespace's name")
+    return namespaces
 
 
 def _image(environment: Mapping[str, str], name: str) -> str:

@@ -11,6 +11,8 @@ GROUP, VERSION = "sectum.ai", "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 FINALIZER = f"{GROUP}/clean"
 """Stands from the first plant to the end of clean."""
+LET_GO = f"{GROUP}/let-go"
+"""Annotation: the finalizer was taken off before the end of clean, since the operator was taken away."""
 RUN, RUN_UID, STAGE, SURFACE, ATTEMPT = (
     f"{GROUP}/{name}" for name in ("run", "run-uid", "stage", "surface", "attempt")
 )

@@ -13,9 +13,11 @@ from sectum_operator.apply import Writer
 from sectum_operator.decide import SCENARIO_PATIENCE, decide
 from sectum_operator.observe import observe
 from sectum_operator.readiness import stands
+from sectum_operator.stages import FINALIZER
 
 from tests.operator import cluster, samples
 from tests.operator.fake_api import START, Cluster, spelt, the_run, why, world
+from tests.operator.test_operator_runs import begun
 
 Change = Callable[[dict[str, Any]], Any]
 
@@ -218,6 +220,36 @@ def test_a_snapshot_that_this_version_cannot_read_ends_the_run() -> None:
     run["status"]["scenario"]["snapshot"]["spec"]["surfaces"] = []
     looked(there)
     assert why(run, "Complete") == ("True", "SnapshotUnreadable")
+
+
+@pytest.mark.parametrize(
+    ("stage", "end"), [("baseline", "ok"), ("plant", "hangs"), ("probe", "ok"), ("probe", "hangs"), ("clean", "ok")]
+)
+def test_a_run_whose_snapshot_cannot_be_read_ends_when_none_of_its_jobs_runs(stage: str, end: str) -> None:
+    there = world(ends={(stage, name): end for name in ("api", "search")})
+    while not begun(there, stage):
+        looked(there)
+        for job in there.jobs():
+            there.advance(job)
+    run = the_run(there.api)
+    assert run
+    planted = FINALIZER in run["metadata"].get("finalizers", ())
+    assert planted == (stage != "baseline")
+    run["status"]["scenario"]["snapshot"]["spec"]["surfaces"] = []
+    for _ in range(100):
+        wake = looked(there)
+        if why(run, "Complete") == ("True", "SnapshotUnreadable"):
+            break
+        assert (FINALIZER in run["metadata"].get("finalizers", ())) == planted, "while something runs"
+        if not any([there.advance(job) for job in there.jobs()]):
+            assert wake
+            there.api.now += timedelta(seconds=wake)
+    assert there.api.now - START < timedelta(minutes=2), "what probes is not waited for"
+    assert there.jobs() == []
+    assert run["metadata"].get("finalizers", []) == []
+    assert ({work.surface for work in there.began if work.stage == "clean"} == {"api", "search"}) == (stage == "clean")
+    told = next(each["message"] for each in run["status"]["conditions"] if each["type"] == "Complete")
+    assert ("on api, search: empty these by hand" in told) == planted
 
 
 def test_deciding_changes_nothing_and_says_the_same_again() -> None:

@@ -11,11 +11,11 @@ from sectum.codec import canonical, sha256
 from sectum.scenario import Scenario
 
 from sectum_operator.acceptance import Refused, accept
-from sectum_operator.course import Course, Step, next_step
+from sectum_operator.course import LOOK, Course, Step, next_step
 from sectum_operator.messages import Assembled
-from sectum_operator.observe import Observed
+from sectum_operator.observe import Observed, State
 from sectum_operator.reasons import Refusal, Why
-from sectum_operator.stages import Stage, Work
+from sectum_operator.stages import PROBING, Stage, Work
 from sectum_operator.statuses import Conditions, Phase, ResolvedScenario, RunStatus
 from sectum_operator.telling import condition, tell
 
@@ -184,8 +184,15 @@ def _finalizer(seen: Observed, step: Step) -> bool | None:
 
 
 def _unreadable(seen: Observed, now: datetime) -> Decision:
-    """Another version accepted it, and this one cannot read its scenario: it cannot make any Job for it either."""
-    told = "the snapshot in status.scenario cannot be read by this version; start the run again"
+    """Another version accepted it, and this one cannot read its scenario: it cannot make any Job for it either.
+
+    What probes is deleted; what cleans up or stores evidence may do so to its end. The run ends when no Job of it runs.
+    """
+    running = [job for job in seen.jobs.values() if job.state == State.RUNNING]
+    if running:
+        stops = [job.name for job in running if job.work.stage in (Stage.PREPARE, *PROBING) and not job.deleting]
+        return Decision(delete=tuple(stops), wake=min([now + LOOK, *(job.overdue for job in running)]))
+    told = f"the snapshot in status.scenario cannot be read by this version; {_left(seen)}start the run again"
     conditions = seen.status.conditions
     for kind, status, reason in (
         ("Progressing", "False", Why.ENDED),
@@ -196,6 +203,17 @@ def _unreadable(seen: Observed, now: datetime) -> Decision:
         conditions = condition(conditions, kind, put, reason, told, now=now, generation=seen.generation)
     ended = {"phase": Phase.FAILED, "finished_at": now, "conditions": conditions}
     return Decision(status=seen.status.model_copy(update=ended), finalizer=False if seen.finalizer else None)
+
+
+def _left(seen: Observed) -> str:
+    """What becomes of what was planted, if anything was: nobody cleans it up any more."""
+    if not seen.planted or _status(seen.status.conditions, "CleanedUp") == "True":
+        return ""
+    names = ", ".join(each.name for each in seen.status.surfaces) or "its surfaces"
+    return (
+        f"what it planted may still be in the places of the synthetic tenants on {names}: empty these by hand, "
+        "else the next run finds them NotEmpty; then "
+    )
 
 
 _WARNS = frozenset({"Inconclusive", "Leak"})

@@ -91,15 +91,15 @@ def test_a_wave_begins_when_every_job_of_the_one_before_has_ended() -> None:
     driven(there, watch)
 
 
-def test_the_finalizer_stands_from_the_first_plant_to_the_end_of_clean() -> None:
+def test_the_finalizer_stands_from_the_first_plant_to_the_end() -> None:
     there = world()
 
     def watch(there: Cluster) -> None:
         run = the_run(there.api)
         assert run is not None
         begun = {work.stage for each in there.api.all(JOBS) if (work := work_of(each["metadata"]["labels"]))}
-        planted = Stage.PLANT in begun and Stage.ASSEMBLE not in begun
-        assert (FINALIZER in finalizers(run)) is planted
+        ended = (why(run, "Complete") or ("",))[0] == "True"
+        assert (FINALIZER in finalizers(run)) is (Stage.PLANT in begun and not ended)
 
     driven(there, watch)
 
@@ -378,6 +378,54 @@ def test_a_deleted_run_without_rights_on_anything_else_is_kept_while_its_namespa
     with pytest.raises(Denied):
         asyncio.run(Writer(there.api, cluster.IMAGES, there.api.clock).run(cluster.NAMESPACE, cluster.RUN.name))
     assert finalizers(the_run(there.api) or {}) == [FINALIZER]
+
+
+@pytest.mark.parametrize("planted", [True, False])
+@pytest.mark.parametrize("end", ["ok", "exit 75", "exit 1", "hangs"])
+def test_deleted_while_it_is_assembled_a_run_still_gets_its_evidence_pack(end: str, *, planted: bool) -> None:
+    faults = {} if planted else {("baseline", name): {"fault": "NotEmpty"} for name in ("api", "search")}
+    ends = {("assemble", ""): end} if end == "hangs" else {("assemble", "", 1): end}
+    there = world(ends=ends, messages=faults)
+    when: list[Any] = []
+
+    def watch(there: Cluster) -> None:
+        if any(work.stage == Stage.ASSEMBLE for work in there.began) and not when:
+            when.append(there.api.now)
+            there.api.remove(RUNS, cluster.RUN.name)
+
+    assert asyncio.run(drive(there, watch=watch)) is None
+    assert there.api.now - when[0] <= timedelta(minutes=31)
+    assert len(there.api.all(PACKS)) == (end in ("ok", "exit 75"))
+    assert any(work.stage == Stage.PLANT for work in there.began) is planted
+
+
+def test_deleted_before_assemble_has_begun_a_run_gets_no_pack() -> None:
+    there = world()
+
+    def watch(there: Cluster) -> None:
+        if begun(there, "clean") and the_run(there.api) and not begun(there, "assemble"):
+            there.api.remove(RUNS, cluster.RUN.name)
+
+    assert asyncio.run(drive(there, watch=watch)) is None
+    assert not begun(there, "assemble")
+
+
+def test_an_evidence_pack_that_was_stored_is_named_however_late_the_operator_comes_back() -> None:
+    there = world()
+    until_assembled(there)
+    there.api.remove(RUNS, cluster.RUN.name)
+    there.api.now += timedelta(days=2)
+    assert asyncio.run(drive(there)) is None
+    assert len(there.api.all(PACKS)) == 1
+
+
+def until_assembled(there: Cluster) -> None:
+    """The Job of assemble has ended, and the operator does not know it yet."""
+    writer = Writer(there.api, cluster.IMAGES, there.api.clock)
+    while ("assemble", "") not in there.did:
+        asyncio.run(writer.run(cluster.NAMESPACE, cluster.RUN.name))
+        for job in there.jobs():
+            there.advance(job)
 
 
 def test_in_a_namespace_that_is_deleted_before_the_run_is_nothing_is_held_up() -> None:

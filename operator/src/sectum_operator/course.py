@@ -20,7 +20,7 @@ from sectum_operator.standing import RETRY, Stand, Standing, begun_after, cleani
 from sectum_operator.statuses import Phase
 
 CLEAN_DEADLINE = timedelta(minutes=30)
-"""A run that is being deleted is held up by cleaning for no longer than this."""
+"""A run that is being deleted is held up for no longer than this: by cleaning, by an assemble that has begun."""
 LOOK = timedelta(seconds=60)
 """How often a run with Jobs under way is looked at although nothing happened: to say what they wait for."""
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
@@ -112,7 +112,9 @@ class Course:
         """How often the surface has to have been cleaned by the end: once after each time that planting began."""
         plants = jobs_of(self.seen, Stage.PLANT, surface)
         begun = plants[-1].work.attempt if plants else 0
-        return begun + 1 if self.seen.planted and self._hidden(surface, plants) else begun
+        if not self.seen.planted or jobs_of(self.seen, Stage.ASSEMBLE):
+            return begun
+        return begun + 1 if self._hidden(surface, plants) else begun
 
     def _hidden(self, surface: str, plants: list[JobSeen]) -> bool:
         """May there have been one more planting, whose Job was deleted, by a stop or by somebody?"""
@@ -219,9 +221,11 @@ def _clean(course: Course) -> Step | None:
     going = [each for each in course.cleaned() if not each.over]
     if course.seen.deleted:
         late = course.now >= course.seen.deleted + CLEAN_DEADLINE
-        if not going or late:
+        stored = course.of(Stage.ASSEMBLE)
+        storing = stored.job is not None and (stored.over or not late)  # what has begun is let end, and its pack named
+        if late or not going:
             why = Why.CLEAN_DEADLINE if late and going else Why.DELETED
-            return Step(Phase.CLEANING, end=Ending(why, "the run was deleted"))
+            return None if storing else Step(Phase.CLEANING, end=Ending(why, "the run was deleted"))
     return _pursue(course, Phase.CLEANING, going) if going else None
 
 

@@ -75,7 +75,7 @@ def _over(seen: Observed, now: datetime) -> Decision | None:
 
 
 def _deleted(seen: Observed, now: datetime) -> Decision | None:
-    """A deleted run is held up only for cleaning, and by a namespace that is being deleted not even for that."""
+    """A deleted run waits only for cleaning and for a pack under way; where its namespace goes, not even for that."""
     if seen.terminating:
         return Decision(finalizer=False if seen.finalizer else None)
     return Decision() if seen.deleted and not seen.finalizer else None
@@ -176,11 +176,15 @@ def _age(seen: Observed) -> tuple[datetime, str]:
 
 
 def _finalizer(seen: Observed, step: Step) -> bool | None:
-    """It stands from before the first plant to the end of clean."""
-    if any(work.stage == Stage.PLANT for work in step.start):
-        return None if seen.finalizer else True
-    behind = step.end or step.phase == Phase.ASSEMBLING
-    return False if behind and seen.finalizer else None
+    """It stands from before the first plant, or from when assemble has begun, to the end.
+
+    Not from before assemble: a finalizer without such a Job is what tells `course` of a plant that left no other trace.
+    """
+    if step.end:
+        return False if seen.finalizer else None
+    wanted = any(work.stage == Stage.PLANT for work in step.start) or any(w.stage == Stage.ASSEMBLE for w in seen.jobs)
+    free = not (seen.finalizer or seen.deleted or seen.let_go)
+    return True if wanted and free else None
 
 
 def _unreadable(seen: Observed, now: datetime) -> Decision:

@@ -10,9 +10,9 @@ from enum import StrEnum
 GROUP, VERSION = "sectum.ai", "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 FINALIZER = f"{GROUP}/clean"
-"""Stands from the first plant to the end of clean."""
+"""Stands from the first plant to the end of the run: a deletion waits for cleaning, and for a pack under way."""
 LET_GO = f"{GROUP}/let-go"
-"""Annotation: the finalizer was taken off before the end of clean, since the operator was taken away."""
+"""Annotation: the finalizer was taken off before its time, since the operator was taken away."""
 RUN, RUN_UID, STAGE, SURFACE, ATTEMPT = (
     f"{GROUP}/{name}" for name in ("run", "run-uid", "stage", "surface", "attempt")
 )

@@ -25,7 +25,7 @@ Exit status:
   10  Leak
   11  Inconclusive, or something requested was not covered
    2  wrong usage      3  wrong scenario or configuration
-  12  evidence not verified      1  anything else
+  12  evidence not verified     13  is-ours: no run's      1  anything else
 """
 
 
@@ -45,6 +45,7 @@ VERBS = {
     "run": Place("running", "run", "Verify a scenario and write a signed evidence pack."),
     "verify": Place("verifying", "verify", "Check an evidence pack offline, step by step."),
     "sweep-orphans": Place("running", "sweep_orphans", "Remove what killed runs left in the surfaces."),
+    "is-ours": Place("alarms", "is_ours", "Tell whether what tripped an alarm belongs to a run. Writes nothing."),
     "surfaces": Place("listing", "surfaces", "List and explain the adapters."),
     "attacks": Place("listing", "attacks", "List and explain the attack classes."),
     "schema": Place("listing", "schema", "Print the JSON schema of an IsolationScenario."),

@@ -10,21 +10,27 @@ from rich.text import Text
 
 from sectum import catalog
 from sectum.actions import Verb
-from sectum.cli import scorecard, show
+from sectum.cli import dpia, scorecard, show
 from sectum.cli.loading import FILE, OUTPUT, load
 from sectum.cli.settings import Settings, Subcommand
 from sectum.plan import COUNTS_AS_COVERED, Plan, SurfaceTotals, make_plan
 from sectum.scenario import Scenario
 
+DPIA = click.option("--dpia", "record", is_flag=True, help="A data-protection record of the scenario, in Markdown.")
+
 
 @click.command(cls=Subcommand)
 @FILE
+@DPIA
 @OUTPUT
 @click.pass_obj
-def plan(settings: Settings, *, file: str, output: str) -> int:
+def plan(settings: Settings, *, file: str, record: bool, output: str) -> int:
     """Show the trials, what is not tried and why, and what a run will ask of each surface. Touches nothing."""
     scenario = load(file, settings).scenario
     made = make_plan(scenario)
+    if record:
+        _protect(settings, dpia.record(scenario, made), output)
+        return 0
     document = _document(scenario, made)
     show.emit(
         output,
@@ -34,6 +40,13 @@ def plan(settings: Settings, *, file: str, output: str) -> int:
         draw=lambda console, wide: _draw(console, document, wide=wide),
     )
     return 0
+
+
+def _protect(settings: Settings, told: dict[str, Any], output: str) -> None:
+    """The data-protection record: a page for people, the same for machines."""
+    page = "\n\n".join(dpia.markdown(told))
+    names = [each["surface"] for each in told["surfaces"]]
+    show.emit(output, settings=settings, document=told, names=names, draw=lambda _console, _wide: click.echo(page))
 
 
 def _document(scenario: Scenario, made: Plan) -> dict[str, Any]:

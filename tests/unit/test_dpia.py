@@ -77,6 +77,7 @@ def test_what_only_the_customer_can_say_is_marked() -> None:
     page = dpia(file).stdout
     assert {"Purpose", "Controller", "Legal basis"} <= BLANKS.keys()
     assert [line[:2] for line in rows(page, "What only you can say")] == [[name, BLANK] for name in BLANKS]
+    assert "\nWhen somebody begins a run.\n" in page
     assert [line[3] for line in rows(page, "What is kept, and for how long")] == [BLANK] * 4
 
 
@@ -84,6 +85,8 @@ def test_json_is_the_same_record() -> None:
     document: dict[str, Any] = runs.document(
         exclusions=[{"surface": "api", "attack": "entity-bleed", "reason": "load"}],
         sharing=[{"surface": "api", "owner": {"tenant": "acme"}, "with": {"tenant": "globex"}, "reason": "a merger"}],
+        schedule="0 3 1 * *",
+        timeZone="Europe/Berlin",
     )
     document["spec"]["surfaces"][0]["egress"] = [{"cidr": "10.20.0.0/16", "ports": [443, 8443]}]
     text = yaml.safe_dump(document)
@@ -94,6 +97,7 @@ def test_json_is_the_same_record() -> None:
     assert [each["surface"] for each in told["surfaces"]] == ["api", "semantic-cache"]
     page = dpia("-", text=text).stdout
     assert ["api", "entity-bleed", "load"] in rows(page, "What it may do")
+    assert "\nBy itself at `0 3 1 * *` (Europe/Berlin), and when somebody begins a run.\n" in page
     reached = ["surfaces/api", "http", "127.0.0.1:9", "10.20.0.0/16, port 443, 8443"]
     assert reached in rows(page, "Where it goes")
     assert ["api", "all of acme", "all of globex", "a merger"] in rows(page, "What it may do")

@@ -158,7 +158,7 @@ async def _judge(alarm: Alarm, run_id: str, told: Told, *, store: Store, work: S
         if about.id != run_id:
             raise SealBroken("under its name there is the manifest of another run")
     except NotStored:
-        return Judged(run_id, told, unseen=("its manifest is not there; a cluster's run stores it when it ends",))
+        return Judged(run_id, told, unseen=("its manifest is not there, and every run stores it first",))
     except StoreFault:
         raise
     except (SectumError, NotCanonical, KeyError, TypeError, ValueError):

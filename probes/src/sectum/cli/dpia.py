@@ -60,6 +60,7 @@ def record(scenario: Scenario, plan: Plan) -> dict[str, Any]:
         "secrets": _secrets(scenario),
         "destinations": [_destination(each) for each in endpoints(scenario)],
         "stored": _stored(scenario),
+        "schedule": {"expression": spec.schedule, "timeZone": spec.time_zone} if spec.schedule else None,
         "allowImpact": [str(impact) for impact in spec.allow_impact],
         "exclusions": [each.model_dump(mode="json", by_alias=True) for each in spec.exclusions],
         "sharing": [
@@ -217,7 +218,7 @@ def _kept(told: dict[str, Any]) -> Iterator[str]:
     )
     yield (
         "Sectum deletes nothing in stores and folders: how long it stays is what your bucket's lifecycle and\n"
-        "retention say, or you. Whoever may use the manifest's key can read the markers for as long as manifests are kept."
+        "retention say, or you. Whoever may use the manifest's key can read the markers while manifests are kept."
     )
     yield "In the system under test a run removes what it planted. What it cannot remove:"
     rows = [[each["surface"], what] for each in told["surfaces"] for what in each["leftBehind"]]
@@ -227,6 +228,9 @@ def _kept(told: dict[str, Any]) -> Iterator[str]:
 
 def _limits(told: dict[str, Any]) -> Iterator[str]:
     yield "## What it may do"
+    schedule = told["schedule"]
+    often = f"By itself at `{schedule['expression']}` ({schedule['timeZone']}), and when" if schedule else "When"
+    yield f"{often} somebody begins a run."
     yield f"Allowed: {', '.join(told['allowImpact'])}. Per surface, in one run at most, and as much again to clean up:"
     budget = ["requests", "writes", "tokens", "minutes"]
     yield _table(

@@ -268,6 +268,21 @@ class _OpenBody(_Part):
     previous: Hex | None
 
 
+class _CloseAlpha(_Part):
+    spent: Annotated[float, Field(ge=0, le=1)]
+
+
+class _CloseBody(_Part):
+    schema_: Annotated[Literal["sectum.ai/close/v1"], Field(alias="schema")]
+    run: RunId
+    at: Time
+    outcome: Literal["Leak", "Inconclusive", "Pass", "Abandoned"]
+    pack: Hex | None
+    alpha: _CloseAlpha
+    sequence: Annotated[int, Field(ge=1)]
+    previous: Hex
+
+
 class _Boundary(_Part):
     allowed: bool
     metadata: bool
@@ -368,6 +383,11 @@ def read_run(data: bytes) -> dict[str, Any]:
 def read_open(data: bytes) -> dict[str, Any]:
     """An Open record's body; raises NotVerified."""
     return _shaped(data, _OpenBody, "the Open record")
+
+
+def read_close(data: bytes) -> dict[str, Any]:
+    """A Close record's body; raises NotVerified."""
+    return _shaped(data, _CloseBody, "the Close record")
 
 
 def read_record_payload(data: bytes) -> dict[str, Any]:

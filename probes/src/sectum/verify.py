@@ -6,10 +6,11 @@ the verifier. Steps and their order are normative: docs/pack-format.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from sectum.checks import derived, files, form, planned, recorded
 from sectum.checks.case import Case, Failed, Undecided
@@ -73,8 +74,13 @@ class Checklist:
 
     steps: tuple[Step, ...]
     allow_unanchored: bool
-    verdict: str = ""
-    """The run's, where it was derived again."""
+    run: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """run.json, where its verdict was derived again; else empty."""
+
+    @property
+    def verdict(self) -> str:
+        """The run's, where it was derived again."""
+        return str(self.run.get("verdict", ""))
 
     @property
     def blocking(self) -> tuple[Step, ...]:
@@ -123,7 +129,7 @@ class Checklist:
 
 
 def verify(
-    pack_path: Path,
+    pack: Path | bytes,
     *,
     key: bytes | None,
     open_record: bytes | None = None,
@@ -133,7 +139,7 @@ def verify(
     """Tick off every step.
 
     Args:
-        pack_path: the zip or the folder.
+        pack: path of the zip or the folder, or the zip's bytes.
         key: the signer's P-256 public key in PEM, from the verifier; without it nothing is verified.
         open_record: the run's Open record as it was stored.
         manifest: the sealed manifest as it was stored, and the key that opens it.
@@ -141,13 +147,13 @@ def verify(
 
     Raises UsageError when `key` is no P-256 public key; whatever is wrong with the pack is a ✗ in the list.
     """
-    case = Case(pack_path, public_key(key) if key is not None else None, open_record, manifest)
+    case = Case(pack, public_key(key) if key is not None else None, open_record, manifest)
     done: dict[str, Step] = {}
     for number, check in enumerate(_CHECKS, 1):
         mark, text = _outcome(check, case, done)
         done[check.id] = Step(number, check.id, check.title, mark, text)
-    verdict = case.run["verdict"] if done["verdicts"].mark == Mark.DONE else ""
-    return Checklist(tuple(done.values()), allow_unanchored, verdict)
+    run = case.run if done["verdicts"].mark == Mark.DONE else {}
+    return Checklist(tuple(done.values()), allow_unanchored, run)
 
 
 def _outcome(check: _Check, case: Case, done: dict[str, Step]) -> tuple[Mark, str]:

@@ -24,7 +24,8 @@ class Undecided(Exception):
 class Case:
     """What the verifier holds, and what earlier steps read out of the pack."""
 
-    path: Path
+    pack: Path | bytes
+    """Path of the zip or folder, or the zip's bytes."""
     key: PublicKey | None
     open_record: bytes | None
     sealed: tuple[bytes, KeyWrapper] | None

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sectum import document
 from sectum.checks.case import Case, Failed, Undecided
 from sectum.codec import canonical, digest
-from sectum.container import read
+from sectum.container import from_zip, read
 from sectum.pack import PREDICATE_TYPE, RUN, STATEMENT_TYPE, predicate
 
 
 def container(case: Case) -> str:
     """1: a zip that follows byte for byte from its members, or a folder of regular files."""
-    case.members = read(case.path)
+    case.members = from_zip(case.pack) if isinstance(case.pack, bytes) else read(case.pack)
     size = sum(map(len, case.members.values()))
-    return (
-        f"{'folder' if case.path.is_dir() else 'zip'} of {len(case.members)} files, {size:,} bytes, nothing else in it"
-    )
+    kind = "folder" if isinstance(case.pack, Path) and case.pack.is_dir() else "zip"
+    return f"{kind} of {len(case.members)} files, {size:,} bytes, nothing else in it"
 
 
 def signature(case: Case) -> str:

@@ -109,6 +109,27 @@ def test_a_record_that_was_taken_away_leaves_a_gap_and_the_next_run_goes_on() ->
     assert series.peek(store.objects["series/000004.json"])[0]["previous"] == last
 
 
+def test_what_a_years_runs_spent_adds_up_whatever_lies_before_the_newest_open_record_of_the_year() -> None:
+    store = MemoryStore()
+
+    def add(number: int, body: dict[str, object]) -> None:
+        envelope = dsse.envelope(
+            series.OPEN_TYPE, canonical({"run": "r", "sequence": 1, **body}), sign=SIGNER.sign, keyid=""
+        )
+        store.objects[f"series/{number:06d}.json"] = canonical(envelope)
+
+    def spent(year: str) -> float:
+        return asyncio.run(series.spent(store, "series/", year))
+
+    assert spent("2026") == 0
+    add(1, {"schema": series.OPEN_SCHEMA, "at": "2025-12-31T23:59:00.000Z", "alpha": {"spent": 0.5, "reserved": 0.25}})
+    add(2, {"schema": series.CLOSE_SCHEMA, "at": "2026-01-01T00:10:00.000Z", "alpha": {"spent": 0.125}})
+    assert (spent("2025"), spent("2026")) == (0, 0.125)
+    add(3, {"schema": series.OPEN_SCHEMA, "at": "2026-02-01T00:00:00.000Z", "alpha": {"spent": 0.125, "reserved": 1}})
+    add(4, {"schema": series.CLOSE_SCHEMA, "at": "2026-02-01T00:10:00.000Z", "alpha": {"spent": 0.25}})
+    assert (spent("2026"), spent("2027")) == (0.375, 0)
+
+
 def test_a_closed_series_is_not_closed_again() -> None:
     store = MemoryStore()
     close_abandoned(store)

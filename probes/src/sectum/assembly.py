@@ -54,21 +54,6 @@ async def open_run(run: Run, signer: Signer) -> str:
             return name
     clear = run.clear
 
-    def record(sequence: int, previous: str | None) -> bytes:
-        return series.open_record(
-            signer=signer,
-            run=run.id,
-            at=timestamp(),
-            scenario={"name": run.scenario.metadata.name, "digest": digest(run.scenario.snapshot())},
-            occasion=clear["occasion"],
-            subset=clear["subset"],
-            plan=clear["plan"],
-            manifest=_manifest(run),
-            alpha={"spent": 0, "reserved": 0},  # nothing is found by timing yet
-            sequence=sequence,
-            previous=previous,
-        )
-
     async def end_of(run_id: str, open_data: bytes) -> tuple[str, str] | None:
         try:
             _check_signed(open_data, signer)
@@ -78,6 +63,24 @@ async def open_run(run: Run, signer: Signer) -> str:
         return result["verdict"], pack
 
     await series.close_abandoned(run.store, signer, run.series, at=timestamp(), end_of=end_of)
+    at = timestamp()
+    spent = await series.spent(run.store, run.series, at[:4])
+
+    def record(sequence: int, previous: str | None) -> bytes:
+        return series.open_record(
+            signer=signer,
+            run=run.id,
+            at=at,
+            scenario={"name": run.scenario.metadata.name, "digest": digest(run.scenario.snapshot())},
+            occasion=clear["occasion"],
+            subset=clear["subset"],
+            plan=clear["plan"],
+            manifest=_manifest(run),
+            alpha={"spent": spent, "reserved": 0},  # nothing is found by timing yet
+            sequence=sequence,
+            previous=previous,
+        )
+
     return await series.append(run.store, run.series, record, run=run.id, schema=series.OPEN_SCHEMA)
 
 

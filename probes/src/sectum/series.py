@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -126,6 +127,22 @@ async def records_of(store: Store, folder: str, run: str) -> list[tuple[str, dic
             if body["schema"] == OPEN_SCHEMA:
                 break
     return found[::-1]
+
+
+async def spent(store: Store, folder: str, year: str) -> float:
+    """What a year's runs have spent of its alpha; `year` is the first four digits of a record's `at`.
+
+    An Open record says what was spent before it, so those before the newest of the year need not be read.
+    """
+    closed = []
+    for name in reversed(await _names(store, folder)):
+        body, _ = peek(await store.read(name))
+        if str(body.get("at"))[:4] != year:
+            break
+        closed.append(body.get("alpha", {}).get("spent", 0))
+        if body["schema"] == OPEN_SCHEMA:
+            break
+    return math.fsum(closed)
 
 
 async def append(

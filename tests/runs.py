@@ -19,7 +19,7 @@ from sectum import pack, series, sign
 from sectum.codec import canonical, digest, sha256
 from sectum.keys.unsafe_local import UnsafeLocalKey
 from sectum.manifest import Manifest, draw_manifest, seal
-from sectum.plan import Plan, Trial, binding, make_plan
+from sectum.plan import Plan, Subset, Trial, binding, make_plan
 from sectum.ports import Arm, arms_of
 from sectum.records import Record, RecordKind, Signed, Stage, read_record, sign_record
 from sectum.scenario import Scenario, load
@@ -90,6 +90,26 @@ def _surface(kind: str) -> dict[str, Any]:
         "credentials": {"secretRef": {"name": f"sectum-surface-{kind}-tokens", "key": "{tenant}.{user}"}},
         "adapter": {"http": {"origin": "http://127.0.0.1:9", **{verb: _REQUESTS[verb] for verb in verbs}}},
     }
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Whose run it is and what its Open record says of it, beside what follows from the scenario."""
+
+    run: str = RUN_ID
+    origin: str = "local"
+    at: str = STARTED
+    signer: EcKeySigner | None = None
+    sequence: int = 1
+    previous: str | None = None
+    occasion: dict[str, Any] = field(default_factory=series.occasion)
+    sealed_occasion: dict[str, Any] | None = None
+    """What the sealed manifest says, if something else."""
+    subset: dict[str, Any] | None = None
+    stated_subset: dict[str, Any] | None = None
+    """What the Open record says, if something else."""
+    spent: float = 0
+    reserved: float = 0
 
 
 @dataclass(frozen=True)
@@ -186,18 +206,24 @@ def every(*, leak: Callable[[int, Trial], bool] = lambda _number, _trial: False)
     return lambda number, trial: leak_row(trial) if leak(number, trial) else clean_row(trial)
 
 
-def sample(about: Scenario | None = None, *, play: Play | None = None, origin_seed: int = 7) -> Sample:
+def sample(
+    about: Scenario | None = None,
+    *,
+    play: Play | None = None,
+    origin_seed: int = 7,
+    opening: Opening = Opening(),
+) -> Sample:
     """A whole run: planned, drawn, opened, played by `play(number, trial)`, recorded and judged."""
     about = about or scenario()
     play = play or every()
     chance = random.Random(origin_seed)
-    planned = make_plan(about)
-    manifest = draw_manifest(planned, run=RUN_ID, below=chance.randrange, random_bytes=chance.randbytes)
-    wrapper, signer = UnsafeLocalKey(b"k" * 32), new_signer()
+    planned = make_plan(about, Subset.out_of(opening.subset))
+    manifest = draw_manifest(planned, run=opening.run, below=chance.randrange, random_bytes=chance.randbytes)
+    wrapper, signer = UnsafeLocalKey(b"k" * 32), opening.signer or new_signer()
     rows = [play(number, trial) for number, trial in enumerate(planned.trials)]
     table = binding(rows, [skip.row() for skip in planned.skips])
-    occasion = series.occasion()
-    clear = {"scenario": about.snapshot(), "subset": None, "occasion": occasion, "plan": table}
+    occasion = opening.sealed_occasion or opening.occasion
+    clear = {"scenario": about.snapshot(), "subset": opening.subset, "occasion": occasion, "plan": table}
     sealed = seal(manifest, data_key=b"d" * 32, key=wrapper, header=clear)
     named = {
         "root": manifest.root(),
@@ -208,28 +234,28 @@ def sample(about: Scenario | None = None, *, play: Play | None = None, origin_se
     described = {"name": about.metadata.name, "digest": digest(about.snapshot())}
     opened = series.open_record(
         signer=signer,
-        run=RUN_ID,
-        at=STARTED,
+        run=opening.run,
+        at=opening.at,
         scenario=described,
-        occasion=occasion,
-        subset=None,
+        occasion=opening.occasion,
+        subset=opening.stated_subset or opening.subset,
         plan=table,
         manifest=named,
-        alpha={"spent": 0, "reserved": 0},
-        sequence=1,
-        previous=None,
+        alpha={"spent": opening.spent, "reserved": opening.reserved},
+        sequence=opening.sequence,
+        previous=opening.previous,
     )
     document = {
         "schema": "sectum.ai/run/v1",
-        "run": RUN_ID,
-        "origin": "local",
+        "run": opening.run,
+        "origin": opening.origin,
         "scenario": {**described, "snapshot": about.snapshot()},
-        "subset": None,
+        "subset": opening.subset,
         "versions": {"sectum": version("sectum"), "reportlab": version("reportlab"), "python": "3.11.7"},
-        "started": STARTED,
+        "started": opening.at,
         "ended": ENDED,
-        "cancelled": False,
-        "open": {"sequence": 1, "digest": sha256(opened)},
+        "cancelled": any(row["fault"] == "Cancelled" for row in rows),
+        "open": {"sequence": opening.sequence, "digest": sha256(opened)},
         "manifest": named,
         "plan": table,
         "markers": [{**_marker(each), "planted": True, "attributed": True} for each in manifest.markers],

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sectum import catalog, pack, sign
+from sectum import catalog, pack, series, sign
 from sectum.codec import b64, canonical, parse
 from sectum.errors import UsageError
 from sectum.keys.unsafe_local import UnsafeLocalKey
@@ -662,6 +662,21 @@ def test_an_open_record_of_another_run_or_signer_fails(tmp_path: Path) -> None:
         checklist = check(tmp_path, sample().zip(), open_record=broken)
         assert "planned-trials" in failed(checklist)
         assert "cannot be checked" not in str(checklist)
+
+
+def test_an_open_record_of_another_subset_or_occasion_fails(tmp_path: Path) -> None:
+    by_hand = series.occasion(refused=[("2026-11-01T03:00:00Z", "ConcurrencyForbidden")])
+    part = {"surfaces": ["api"]}
+    for opening, text in (
+        (runs.Opening(stated_subset=part), "another subset of the scenario"),
+        (runs.Opening(sealed_occasion=by_hand), "name different occasions"),
+        (runs.Opening(subset=part, occasion=by_hand), None),
+    ):
+        case = runs.sample(opening=opening)
+        given: dict[str, Any] = {"key": case.key, "open_record": case.open_record, "allow_unanchored": True}
+        checklist = verify(case.zip(), manifest=(case.sealed, case.wrapper), **given)
+        assert failed(checklist) == (set() if text is None else {"planned-trials"})
+        assert text is None or text in str(checklist)
 
 
 def test_a_sealed_manifest_that_does_not_open_fails(tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ class Anchor:
     plan: Mapping[str, Any]
     manifest: Mapping[str, str]
     scenario: str
+    subset: Mapping[str, Any] | None
+    occasion: Mapping[str, Any]
 
 
 def planned_trials(case: Case) -> str:
@@ -117,6 +119,10 @@ def planned_trials(case: Case) -> str:
             raise Failed(f"{anchor.name} was bound to another scenario")
         if anchor.manifest != run["manifest"]:
             raise Failed(f"{anchor.name} was bound to another manifest or run key")
+        if anchor.subset != run["subset"]:
+            raise Failed(f"{anchor.name} was bound to another subset of the scenario")
+        if anchor.occasion != found[0].occasion:
+            raise Failed(f"{anchor.name} and {found[0].name} name different occasions")
     names = " and ".join(each.name for each in found)
     return f"the {len(rows)} rows are the trials fixed before the first write, says {names}"
 
@@ -129,11 +135,16 @@ def anchors(case: Case) -> Iterator[Anchor]:
         body = _open_body(case.open_record, case.key)
         if case.run["open"] != {"sequence": body["sequence"], "digest": sha256(case.open_record)}:
             raise Failed("run.json names another Open record than the one given")
-        yield Anchor("the Open record", body["run"], body["plan"], body["manifest"], body["scenario"]["digest"])
+        yield _anchor("the Open record", body, manifest=body["manifest"], scenario=body["scenario"]["digest"])
     if case.sealed is not None:
         clear = _opened(*case.sealed)
         named = {name: clear[name] for name in ("root", "hash", "key", "publicKey")}
-        yield Anchor("the sealed manifest", clear["run"], clear["plan"], named, digest(clear["scenario"]))
+        yield _anchor("the sealed manifest", clear, manifest=named, scenario=digest(clear["scenario"]))
+
+
+def _anchor(name: str, told: Mapping[str, Any], *, manifest: Mapping[str, str], scenario: str) -> Anchor:
+    about = (told["run"], told["plan"], manifest, scenario)
+    return Anchor(name, *about, subset=told.get("subset"), occasion=told.get("occasion", {}))
 
 
 def _open_body(record: bytes, key: PublicKey) -> dict[str, Any]:

@@ -495,7 +495,11 @@ def test_every_verb_that_gives_a_result_gives_json_that_jq_parses(tmp_path: Path
         verified = lab("verify", str(pack), "-o", "json")
         assert verified.exit_code == 12
         _parse_with_jq(verified.stdout)
-        assert set(cases) | {"verify", "completion"} == set(VERBS)
+        key = ("--key", lab.signer, "--allow-unanchored")
+        compared = lab("diff", str(pack), str(pack), *key, "-o", "json")
+        assert compared.exit_code == 0, compared.output
+        _parse_with_jq(compared.stdout)
+        assert set(cases) | {"verify", "diff", "completion"} == set(VERBS)
 
 
 def _parse_with_jq(text: str) -> None:

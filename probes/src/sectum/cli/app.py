@@ -44,6 +44,7 @@ VERBS = {
     "check": Place("checking", "check", "Connect as every user and say what works. Writes nothing."),
     "run": Place("running", "run", "Verify a scenario and write a signed evidence pack."),
     "verify": Place("verifying", "verify", "Check an evidence pack offline, step by step."),
+    "diff": Place("diffing", "diff", "Compare two evidence packs, trial by trial."),
     "sweep-orphans": Place("running", "sweep_orphans", "Remove what killed runs left in the surfaces."),
     "is-ours": Place("alarms", "is_ours", "Tell whether what tripped an alarm belongs to a run. Writes nothing."),
     "surfaces": Place("listing", "surfaces", "List and explain the adapters."),
@@ -60,7 +61,7 @@ IN_CLUSTER = {
     "status": Place("cluster_packs", "status", "List the scenarios with the verdict of their last run."),
     "packs": Place("cluster_packs", "packs", "List the evidence packs, newest first."),
     "fetch": Place("cluster_fetch", "fetch", "Download a pack and say how to verify it."),
-    **{name: VERBS[name] for name in ("verify", "plan", "surfaces", "attacks", "schema", "version")},
+    **{name: VERBS[name] for name in ("verify", "diff", "plan", "surfaces", "attacks", "schema", "version")},
 }
 """The verbs of `kubectl sectum`: those that ask the cluster, then what one wants beside it."""
 

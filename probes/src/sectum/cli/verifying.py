@@ -21,7 +21,7 @@ from sectum.verify import verify as check_pack
 
 LOCAL_KEY = "unsafe-local-key:"
 _KEY_BYTES = 32
-_NOT_VERIFIED = 12
+NOT_VERIFIED = 12
 _STYLES = {Mark.DONE: "green", Mark.FAILED: "bold red", Mark.OPEN: "yellow"}
 
 PACK = click.argument("pack", type=click.Path(path_type=Path))
@@ -66,12 +66,12 @@ def verify(
     """
     if not pack.exists():
         raise UsageError(f"{pack}: no such pack; give the zip or its folder")
-    public = _public_key(keys)
+    public = public_key(keys)
     checklist = check_pack(
         pack,
         key=public,
-        open_record=_read(opened) if opened else None,
-        manifest=_manifest(manifest, keys),
+        open_record=read(opened) if opened else None,
+        manifest=sealed_manifest(manifest, keys),
         allow_unanchored=allow_unanchored,
     )
     show.emit(
@@ -81,29 +81,32 @@ def verify(
         names=[str(pack)] if checklist.verified else [],
         draw=lambda console, _wide: _draw(console, checklist, keyed=public is not None),
     )
-    return 0 if checklist.verified else _NOT_VERIFIED
+    return 0 if checklist.verified else NOT_VERIFIED
 
 
-def _public_key(keys: tuple[str, ...]) -> bytes | None:
+def public_key(keys: tuple[str, ...]) -> bytes | None:
+    """The one PEM among the values of --key; raises UsageError."""
     paths = [key for key in keys if not key.startswith(LOCAL_KEY)]
     if len(paths) > 1:
         raise UsageError(f"one public key verifies a pack, {len(paths)} were given; run verify once for each")
-    return _read(Path(paths[0])) if paths else None
+    return read(Path(paths[0])) if paths else None
 
 
-def _manifest(sealed: Path | None, keys: tuple[str, ...]) -> tuple[bytes, KeyWrapper] | None:
+def sealed_manifest(sealed: Path | None, keys: tuple[str, ...]) -> tuple[bytes, KeyWrapper] | None:
+    """The sealed manifest with the key that opens it, if both are given; raises UsageError."""
     references = [key.removeprefix(LOCAL_KEY) for key in keys if key.startswith(LOCAL_KEY)]
     if sealed is None and not references:
         return None
     if sealed is None or len(references) != 1:
         raise UsageError(f"--manifest goes with one --key {LOCAL_KEY}PATH; give both")
-    key = _read(Path(references[0]))
+    key = read(Path(references[0]))
     if len(key) != _KEY_BYTES:
         raise UsageError(f"{references[0]} is not a key of {_KEY_BYTES} bytes; give the file that the run used")
-    return _read(sealed), UnsafeLocalKey(key)
+    return read(sealed), UnsafeLocalKey(key)
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """A file that was named on the command line; raises UsageError."""
     try:
         return path.read_bytes()
     except OSError as error:

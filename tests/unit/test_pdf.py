@@ -10,6 +10,7 @@ from sectum import notes, wording
 from sectum.finding import Outcome
 from sectum.reports import pdf
 from sectum.scenario import SurfaceKind
+from sectum.score import score
 
 from tests import runs
 
@@ -60,6 +61,7 @@ def test_two_or_three_pages_say_verdict_extent_limits_and_how_to_verify(verdict:
         "It is no certification",
         "sectum verify PACK",
         f"{len(run['rows'])} trials",
+        f"Score {score(run)} of 100",
     ):
         assert str(expected) in said, expected
     for attack in wording.ATTACKS.values():

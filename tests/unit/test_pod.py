@@ -19,6 +19,7 @@ from sectum.errors import KeyUnavailable, StoreFault
 from sectum.gate import Clock
 from sectum.records import RecordKind
 from sectum.scenario import parse
+from sectum.score import score
 from sectum.testing import Audience, MemorySurface, memory_scenario, memory_secrets, try_out
 
 from tests import notes_app, pods
@@ -164,6 +165,7 @@ def test_a_stage_says_what_it_did(tmp_path: Path) -> None:
     assert said["clean"].items() >= {"removed": 9, "notRemoved": 0}.items()
     assert said["assemble"]["run"] == sha256(canonical(told))
     assert said["assemble"].items() >= {"verdict": "Leak", "counts": counts, "verified": True, "sequence": 1}.items()
+    assert said["assemble"]["score"] == score(told) == 0
     assert said["assemble"]["uri"] == f"s3://evidence/packs/{run.run}.zip"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from sectum.actions import Principal
 from sectum.finding import Outcome, Row, foreign_sightings, judge, owners, principal, void
 from sectum.plan import SkipReason, asker_kind
+from sectum.score import score
 from sectum.verdict import sharing_of
 
 SCHEMA = "sectum.ai/diff/v1"
@@ -97,7 +98,8 @@ def compare(before: Run, after: Run) -> dict[str, Any]:
 
 def _named(run: Run) -> dict[str, Any]:
     scenario = {name: run["scenario"][name] for name in ("name", "digest")}
-    return {**{name: run[name] for name in ("run", "started", "ended", "verdict", "subset")}, "scenario": scenario}
+    told = {name: run[name] for name in ("run", "started", "ended", "verdict", "subset")}
+    return {**told, "score": score(run), "scenario": scenario}
 
 
 def _told(run: Run) -> dict[Key, _Told]:

@@ -34,6 +34,7 @@ from sectum.records import Runner, Stage
 from sectum.resume import add_planted, receipts, resume
 from sectum.run import Run, read_run
 from sectum.scenario import parse
+from sectum.score import score
 from sectum.secrets_dir import ReadSecret, secrets_in
 from sectum.stages import (
     ask_before,
@@ -134,6 +135,7 @@ async def _assemble(pod: Pod) -> Message:
     counts = Counter(row["outcome"] for row in ended.run["rows"])
     return {
         "verdict": str(ended.outcome),
+        "score": score(ended.run),
         "counts": _counts(counts),
         "uri": evidence.store_spec.uri(ended.pack) if evidence.store_spec else "",
         "pack": ended.digest,

@@ -7,6 +7,7 @@ from typing import Any
 
 from sectum.finding import Outcome
 from sectum.plan import COUNTS_AS_COVERED, SkipReason
+from sectum.score import score
 
 Run = Mapping[str, Any]
 
@@ -64,6 +65,10 @@ METHOD = (
     "and was proven, on the same connection before and after, to be who he should be.",
     "Whatever fails, is stopped, or cannot be told is Inconclusive and never a Pass.",
 )
+SCORED = (
+    "over all surfaces × attack classes, whether or not they were asked for or tried; it compares runs of this "
+    "scenario with each other, not with those of others (docs/verdicts.md)"
+)
 VERIFYING = (
     "Get the signer's public key from the signer, not with this pack. Then: sectum verify PACK "
     "--key evidence.pub --open "
@@ -113,6 +118,7 @@ def facts(run: Run) -> Iterator[tuple[str, str]]:
     yield "Surfaces", "; ".join(f"{each['name']} ({each['kind']}, by {each['adapter']})" for each in run["surfaces"])
     planted = sum(each["planted"] for each in run["markers"])
     yield "Extent", f"{len(run['rows'])} trials, {planted} of {len(run['markers'])} markers planted, {_spent(run)}"
+    yield "Score", f"{score(run)} of 100, {SCORED}"
     yield "Left behind", _left(run)
     yield "Boundary", _boundary(run)
 

@@ -124,7 +124,8 @@ def _status(counts: Mapping[str, int]) -> int:
 def _draw(console: Console, told: dict[str, Any], *, wide: bool) -> None:
     for side in ("before", "after"):
         run = told[side]
-        facts = f"   {side}: {run['scenario']['name']} · {run['ended'][:16].replace('T', ' ')} UTC · {run['pack']}"
+        at = run["ended"][:16].replace("T", " ")
+        facts = f"   {side}: {run['scenario']['name']} · {at} UTC · score {run['score']} of 100 · {run['pack']}"
         verdict = show.outcome(run["verdict"])
         trust = Text(f"   {run['summary']}", style="dim" if run["verified"] else "bold red")
         console.print(Text.assemble(verdict, Text(facts), trust), soft_wrap=True)

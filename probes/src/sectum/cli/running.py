@@ -19,6 +19,7 @@ from sectum.cli.signals import interruptible
 from sectum.cli.watch import Watch, watch
 from sectum.finding import Outcome
 from sectum.job import Observe, Progress
+from sectum.score import score
 from sectum.secrets_dir import secrets_in
 from sectum.store import local_store
 
@@ -84,6 +85,7 @@ def _document(ended: Ended, loaded: Loaded, out: Path, folder: Path) -> dict[str
         "run": result["run"],
         "scenario": result["scenario"]["name"],
         "verdict": result["verdict"],
+        "score": score(result),
         "exitStatus": EXIT[ended.outcome],
         "cancelled": result["cancelled"],
         "started": result["started"],

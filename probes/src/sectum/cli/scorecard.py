@@ -15,6 +15,7 @@ from sectum.cli import show
 from sectum.cli.sentences import WHY, WHY_SKIPPED, field_of
 from sectum.plan import SkipReason
 from sectum.reasons import Reason
+from sectum.score import score
 
 Run = dict[str, Any]
 
@@ -31,6 +32,7 @@ def draw(console: Console, run: Run, *, reasons: list[dict[str, Any]], wide: boo
         console.print()
         console.print(show.dim("Rate: of independent trials (an asker, a marker), with its 95 % Wilson interval."))
         console.print(show.dim("At most: the largest rate that could still hide behind these trials (95 %)."))
+        console.print(show.dim("Score: of all surfaces × attacks of the scenario, those that were not tried included."))
     _notes(console, run)
     _findings(console, run, wide=wide)
     _existence(console, run)
@@ -44,7 +46,8 @@ def _headline(run: Run) -> Text:
     seconds = (datetime.fromisoformat(run["ended"]) - datetime.fromisoformat(run["started"])).total_seconds()
     verdict = show.outcome(run["verdict"])
     verdict.stylize("bold")
-    facts = [run["scenario"]["name"], f"{trials} trials", f"{len(run['findings'])} findings", f"{seconds:.1f} s"]
+    told = [f"{trials} trials", f"{len(run['findings'])} findings", f"score {score(run)} of 100", f"{seconds:.1f} s"]
+    facts = [run["scenario"]["name"], *told]
     stopped = Text("   stopped early", style="yellow") if run["cancelled"] else Text("")
     return Text.assemble(verdict, Text("   " + " · ".join(facts), style="dim"), stopped)
 

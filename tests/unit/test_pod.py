@@ -15,6 +15,7 @@ from sectum.actions import Action, Delete, Principal, Reply, Sink, Verb
 from sectum.assembly import Ended
 from sectum.codec import canonical, sha256
 from sectum.container import to_zip
+from sectum.coverage import brief
 from sectum.errors import KeyUnavailable, StoreFault
 from sectum.gate import Clock
 from sectum.records import RecordKind
@@ -166,6 +167,7 @@ def test_a_stage_says_what_it_did(tmp_path: Path) -> None:
     assert said["assemble"]["run"] == sha256(canonical(told))
     assert said["assemble"].items() >= {"verdict": "Leak", "counts": counts, "verified": True, "sequence": 1}.items()
     assert said["assemble"]["score"] == score(told) == 0
+    assert said["assemble"].items() >= brief(told).items()
     assert said["assemble"]["uri"] == f"s3://evidence/packs/{run.run}.zip"
 
 

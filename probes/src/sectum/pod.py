@@ -24,6 +24,7 @@ from sectum import termination, verify
 from sectum.assembly import open_run
 from sectum.boundary import closed, measure, opened
 from sectum.codec import canonical, sha256
+from sectum.coverage import brief
 from sectum.errors import NotVerified, ScenarioError, SectumError
 from sectum.finding import Outcome, judge
 from sectum.job import Job, Progress
@@ -142,6 +143,7 @@ async def _assemble(pod: Pod) -> Message:
         "run": sha256(canonical(ended.run)),
         "sequence": ended.run["open"]["sequence"],
         "verified": True,
+        **brief(ended.run),
     }
 
 

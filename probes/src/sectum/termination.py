@@ -16,6 +16,7 @@ from sectum.errors import KeyUnavailable, SectumError, StoreFault
 
 CRASHED, CONFIGURATION, NOT_VERIFIED, TEMPORARY = 1, 3, 12, 75
 _BYTES = 1000
+_SHORTENED = ("worst", "message")
 _LOG = logging.getLogger("sectum.termination")
 
 Message = dict[str, Any]
@@ -46,12 +47,12 @@ def _where(cause: BaseException) -> str:
 
 
 def leave(message: Message) -> None:
-    """Write the termination message, one line of JSON below a kilobyte."""
+    """Write the termination message, one line of JSON below a kilobyte; too long a text or list loses its end."""
     text = json.dumps(message, separators=(",", ":"))
-    said = str(message.get("message", ""))
-    while len(text) > _BYTES and said:  # ASCII: a letter that is none takes six
-        said = said[: len(said) * 3 // 4]
-        text = json.dumps({**message, "message": said}, separators=(",", ":"))
+    while len(text) > _BYTES and (name := next((each for each in _SHORTENED if message.get(each)), "")):
+        # ASCII: a letter that is none takes six
+        message = {**message, name: message[name][: len(message[name]) * 3 // 4]}
+        text = json.dumps(message, separators=(",", ":"))
     path = Path(os.environ.get("SECTUM_TERMINATION_LOG", "/dev/termination-log"))
     try:
         path.write_text(text)

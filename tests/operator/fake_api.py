@@ -227,6 +227,7 @@ class Cluster:
             Stage.ASSEMBLE: {
                 "verdict": self._verdict(), "counts": {**counts, "planned": 20, "pass": 20}, "sequence": 5,
                 "uri": "s3://evidence/packs/1.zip", "pack": DIGEST, "run": "cd" * 32, "verified": True,
+                "score": 7, "matrix": "Pxxxxxxxxxx/xPxxxxxxxxx", "worst": [],
             },
         }  # fmt: skip
         return (

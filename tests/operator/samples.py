@@ -101,6 +101,7 @@ def run() -> dict[str, Any]:
             "observedGeneration": 1, "phase": "Complete", "verdict": "Leak", "startedAt": NOW, "finishedAt": NOW,
             "refused": [], "conditions": [CONDITION], "counts": COUNTS, "pack": PACK,
             "surfaces": [{"name": "api", "verdict": "Leak", "reason": "Budget", "attempts": 1, "counts": COUNTS}],
+            "score": 7, "matrix": {"letters": "Lxx-xxPIxxN", "worst": ["0.0.2.", "7.0.2.Budget"]},
             "scenario": {"uid": UID, "generation": 3, "sha256": "cd" * 32, "snapshot": {"spec": {"free": [1, None]}}},
         },
     }  # fmt: skip

@@ -68,6 +68,7 @@ def test_a_run_goes_through_its_stages_and_ends_with_a_pack() -> None:
     ]  # fmt: skip
     status = run["status"]
     assert (status["phase"], status["verdict"]) == ("Complete", "Pass")
+    assert (status["score"], status["matrix"]["letters"]) == (7, "Pxxxxxxxxxx/xPxxxxxxxxx")
     assert status["pack"] == {"name": "nightly-1", "uri": "s3://evidence/packs/1.zip", "sha256": "ab" * 32}
     assert {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]} == {
         "Accepted": ("True", "Accepted"), "Progressing": ("False", "Ended"), "Complete": ("True", "Pass"),

@@ -13,13 +13,14 @@ from sectum.fields import NAME_PATTERN
 from sectum.finding import Outcome
 
 from sectum_operator.resources import Digests
-from sectum_operator.statuses import Counts, Verdict
+from sectum_operator.statuses import Counts, Matrix, Verdict
 
 MAX_BYTES = 4096
 """What the kubelet keeps of one; a stage writes less than 1 KiB."""
 _CAMEL = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 _URI = re.compile(r"[a-z][a-z0-9+.-]{0,31}://[\x21-\x7e]{1,2000}")
 _MOST = 10_000_000
+_SQUARES = 64
 VERDICTS: dict[str, Verdict] = {"Leak": Outcome.LEAK, "Inconclusive": Outcome.INCONCLUSIVE, "Pass": Outcome.PASS}
 
 
@@ -86,6 +87,8 @@ class Assembled:
     counts: Counts | None
     uri: str
     digests: Digests
+    score: int | None = None
+    matrix: Matrix | None = None
 
 
 def assembled(message: Message | None) -> Assembled | None:
@@ -99,7 +102,19 @@ def assembled(message: Message | None) -> Assembled | None:
         digests = Digests.model_validate({"pack": message.values.get("pack"), "run": message.values.get("run")})
     except ValidationError:
         return None
-    return Assembled(message.verdict, message.counts, uri, digests)
+    score = message.values.get("score")
+    scored = score if type(score) is int and 0 <= score <= 100 else None
+    return Assembled(message.verdict, message.counts, uri, digests, scored, _matrix(message))
+
+
+def _matrix(message: Message) -> Matrix | None:
+    """None if any of it is misshapen: half a matrix would be taken for a whole one."""
+    worst = message.values.get("worst")
+    try:
+        short = worst[:_SQUARES] if isinstance(worst, list) else []
+        return Matrix.model_validate({"letters": message.values.get("matrix"), "worst": short})
+    except ValidationError:
+        return None
 
 
 def read_message(text: object, stage: str) -> Message | None:

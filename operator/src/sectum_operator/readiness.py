@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Literal
+
+from sectum.errors import ScenarioError
+from sectum.scenario import Scenario, parse
 
 from sectum_operator.acceptance import Refused, accept
+from sectum_operator.matrix import renewed
 from sectum_operator.observe import Object, run_ended
 from sectum_operator.reasons import Why
 from sectum_operator.statuses import LastRun, RunStatus, ScenarioStatus
@@ -24,22 +30,56 @@ def stands(scenario: Object, runs: Iterable[Object], *, now: datetime) -> Scenar
     else:
         told = "runs of it can be accepted"
         conditions = condition(old.conditions, "Ready", "True", Why.ACCEPTED, told, now=now, generation=generation)
-    update = {"observed_generation": generation, "conditions": conditions, "last_run": _newest(runs, old.last_run)}
-    return old.model_copy(update=update)
+    update = {"observed_generation": generation, "conditions": conditions}
+    return _with_runs(old.model_copy(update=update), runs)
 
 
-def _newest(runs: Iterable[Object], before: LastRun | None) -> LastRun | None:
-    """Of those that were accepted and have ended."""
-    newest = before
+def _with_runs(status: ScenarioStatus, runs: Iterable[Object]) -> ScenarioStatus:
+    """The status after each run that has ended since the one that it tells of, in the order in which they ended."""
+    for ended in sorted(_ended(runs), key=lambda each: (each.finished, each.name)):
+        last = status.last_run
+        if last and last.finished_at and (last.finished_at, last.name) >= (ended.finished, ended.name):
+            continue
+        status = status.model_copy(update=_after(status, ended))
+    return status
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A run that was accepted and has ended."""
+
+    name: str
+    whole: bool
+    finished: datetime
+    status: RunStatus
+
+
+def _ended(runs: Iterable[Object]) -> Iterator[_Ended]:
     for run in runs:
         status = RunStatus.model_validate(run.get("status") or {})
-        if not run_ended(run) or status.started_at is None or status.finished_at is None:
-            continue
-        if newest is None or newest.finished_at is None or status.finished_at >= newest.finished_at:
-            newest = LastRun(
-                name=run["metadata"]["name"],
-                verdict=status.verdict,
-                finished_at=status.finished_at,
-                pack=status.pack,
-            )
-    return newest
+        if run_ended(run) and status.started_at is not None and status.finished_at is not None:
+            yield _Ended(run["metadata"]["name"], not run["spec"].get("subset"), status.finished_at, status)
+
+
+def _after(before: ScenarioStatus, ended: _Ended) -> dict[str, Any]:
+    """What one more run changes; the score is of whole runs, and none where there is no pack."""
+    run = ended.status
+    last = LastRun(name=ended.name, verdict=run.verdict, finished_at=ended.finished, pack=run.pack)
+    told: dict[str, Any] = {"last_run": last}
+    if (scenario := _snapshot(run)) is not None:
+        told["cells"] = renewed(before.cells, run.matrix, scenario, at=ended.finished)
+    return told | ({"score": run.score, "trend": _trend(before.score, run.score)} if ended.whole else {})
+
+
+def _snapshot(run: RunStatus) -> Scenario | None:
+    """The scenario as the run found it; None if another version wrote it."""
+    try:
+        return parse(run.scenario.snapshot) if run.scenario else None
+    except ScenarioError:
+        return None
+
+
+def _trend(before: int | None, now: int | None) -> Literal["Better", "Same", "Worse"] | None:
+    if before is None or now is None:
+        return None
+    return "Same" if now == before else "Better" if now > before else "Worse"

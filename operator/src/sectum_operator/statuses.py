@@ -15,6 +15,10 @@ from sectum_operator.resources import Digest, Generation, ObjectName, Shape, Tic
 
 CamelCase = Annotated[str, Field(max_length=64, pattern=r"^[A-Z][A-Za-z0-9]*$")]
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
+Square = Annotated[
+    str, Field(max_length=80, pattern=r"^[0-9]{1,3}\.[0-9]{0,3}\.[0-9]{0,3}\.([A-Z][A-Za-z0-9]{0,63})?$")
+]
+Score = Annotated[int, Field(ge=0, le=100)]
 Verdict = Literal[Outcome.LEAK, Outcome.INCONCLUSIVE, Outcome.PASS]
 
 
@@ -123,6 +127,15 @@ class RefusedSlot(Shape):
     """Why its run was not accepted."""
 
 
+class Matrix(Shape):
+    """The coverage matrix in short, as docs/stages.md spells it; the scenario's status writes it out."""
+
+    letters: Annotated[str, Field(max_length=311, pattern=r"^[LIPNx-]{11}(/[LIPNx-]{11}){0,25}$")]
+    """One for each surface and attack class."""
+    worst: Annotated[tuple[Square, ...], Field(max_length=64)] = ()
+    """Square, asker, owner and reason of those that did not pass, as many as were told."""
+
+
 class RunStatus(Status):
     """What became of the run: for display. Evidence is the signed pack alone."""
 
@@ -142,6 +155,10 @@ class RunStatus(Status):
     """How its trials ended."""
     surfaces: Annotated[tuple[SurfaceResult, ...], Field(max_length=26)] = ()
     """What was seen on each surface."""
+    score: Score | None = None
+    """Of the surfaces × attacks, as docs/verdicts.md weighs them; what the pack leads to."""
+    matrix: Matrix | None = None
+    """What the pack says of each surface × attack."""
     pack: StoredPack | None = None
     """Its evidence."""
 
@@ -176,7 +193,7 @@ class Cell(Shape):
     reason: CamelCase | None = None
     """Why it is Inconclusive or NotCovered."""
     worst: WorstPair | None = None
-    """The pair with that outcome, the first in the scenario's order."""
+    """The pair with that outcome, between tenants if there is one, then the first in the scenario's order."""
     verified_at: datetime | None = None
     """When it was last decided, as Leak or Pass."""
 
@@ -199,10 +216,10 @@ class ScenarioStatus(Status):
 
     last_run: LastRun | None = None
     """The newest run that has ended."""
-    score: Annotated[int, Field(ge=0, le=100)] | None = None
-    """Of the surfaces × attacks that are asked for, the percentage that passed in the last run."""
+    score: Score | None = None
+    """That of the last run of the whole scenario, weighed as docs/verdicts.md says; absent where it left no pack."""
     trend: Literal["Better", "Same", "Worse"] | None = None
-    """The score against that of the run before."""
+    """The score against that of the run of the whole scenario before."""
     cells: Annotated[tuple[Cell, ...], Field(max_length=286, json_schema_extra=as_map("surface", "attack"))] = ()
     """Surfaces × attacks, each with its worst pair."""
 

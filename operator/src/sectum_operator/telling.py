@@ -50,6 +50,8 @@ def tell(course: Course, step: Step) -> RunStatus:
             "verdict": evidence.verdict if evidence else None,
             "counts": counts,
             "surfaces": surfaces,
+            "score": evidence.score if evidence else None,
+            "matrix": evidence.matrix if evidence else None,
             "pack": StoredPack(name=seen.run.name, uri=evidence.uri, sha256=evidence.digests.pack)
             if evidence
             else None,

@@ -187,7 +187,7 @@ def _draw_status(console: Console, listed: list[Scenario], *, kubectl: Kubectl, 
     rows: list[list[show.Cell]] = []
     for each in listed:
         last, score = each.status.last_run, each.status.score
-        facts = ["–" if score is None else f"{score} %", each.status.trend or "–", _says(each, "Ready")]
+        facts: list[show.Cell] = ["–" if score is None else score, each.status.trend or "–", _says(each, "Ready")]
         run = [last.name, age(last.finished_at, now)] if last else ["–", "–"]
         place = [each.metadata.namespace] if kubectl.all_namespaces else []
         rows.append([*place, _mark(last.verdict if last else None), each.metadata.name, *facts, *run])

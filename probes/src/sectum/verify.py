@@ -75,7 +75,7 @@ class Checklist:
     steps: tuple[Step, ...]
     allow_unanchored: bool
     run: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """run.json, where its verdict was derived again: it holds in itself (steps 1, 4 and 9), whoever it is from; else empty."""
+    """run.json where it holds in itself (steps 1, 4 and 9), whoever it is from; else empty."""
 
     @property
     def verdict(self) -> str:

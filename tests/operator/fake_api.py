@@ -227,7 +227,7 @@ class Cluster:
             Stage.ASSEMBLE: {
                 "verdict": self._verdict(), "counts": {**counts, "planned": 20, "pass": 20}, "sequence": 5,
                 "uri": "s3://evidence/packs/1.zip", "pack": DIGEST, "run": "cd" * 32, "verified": True,
-                "score": 7, "matrix": "Pxxxxxxxxxx/xPxxxxxxxxx", "worst": [],
+                "score": 7, "matrix": "/".join(map(self._row, self.surfaces)), "worst": [],
             },
         }  # fmt: skip
         return (
@@ -240,6 +240,14 @@ class Cluster:
         """As assemble would: Pass only when every stage of every surface has a record of a good end."""
         wanted = {(stage, name) for stage in (Stage.BASELINE, Stage.PLANT, Stage.PROBE) for name in self.surfaces}
         return "Pass" if wanted <= self.did else "Inconclusive"
+
+    def _row(self, name: str) -> str:
+        """Of the coverage matrix, one attack class."""
+        wanted = {(stage, name) for stage in (Stage.BASELINE, Stage.PLANT, Stage.PROBE)}
+        said = (
+            self.messages.get((Stage.PROBE, name), {}).get("verdict", "Pass") if wanted <= self.did else "Inconclusive"
+        )
+        return f"x{said[0]}xxxxxxxxx"
 
     def jobs(self) -> list[dict[str, Any]]:
         """Those that something can happen to."""

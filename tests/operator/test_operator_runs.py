@@ -68,7 +68,7 @@ def test_a_run_goes_through_its_stages_and_ends_with_a_pack() -> None:
     ]  # fmt: skip
     status = run["status"]
     assert (status["phase"], status["verdict"]) == ("Complete", "Pass")
-    assert (status["score"], status["matrix"]["letters"]) == (7, "Pxxxxxxxxxx/xPxxxxxxxxx")
+    assert (status["score"], status["matrix"]["letters"]) == (7, "xPxxxxxxxxx/xPxxxxxxxxx")
     assert status["pack"] == {"name": "nightly-1", "uri": "s3://evidence/packs/1.zip", "sha256": "ab" * 32}
     assert {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]} == {
         "Accepted": ("True", "Accepted"), "Progressing": ("False", "Ended"), "Complete": ("True", "Pass"),
@@ -522,3 +522,16 @@ def outcome(there: Cluster, run: dict[str, Any]) -> Any:
     ]
     events = sorted((each["reason"], each["note"]) for each in there.api.all(EVENTS))
     return status, sorted(works(there)), sorted(map(str, there.began)), len(there.api.all(PACKS)), events
+
+
+@pytest.mark.parametrize(
+    ("letter", "worst", "shown"),
+    [("L", "1.0.2.", ("Leak", None)), ("I", "1.0.2.RecordsBroken", ("Inconclusive", "RecordsBroken"))],
+)
+def test_at_the_end_a_surface_is_shown_as_the_pack_says(letter: str, worst: str, shown: tuple[str, str | None]) -> None:
+    """A probe that was lost may have seen a leak; one that saw none may have been taken records away from."""
+    there = world()
+    told = {"verdict": "Leak" if letter == "L" else "Inconclusive", "worst": [worst]}
+    there.messages[Stage.ASSEMBLE, ""] = {**told, "matrix": f"x{letter}xxxxxxxxx/xPxxxxxxxxx"}
+    run = driven(there)
+    assert [surface(run, name) for name in ("api", "search")] == [shown, ("Pass", None)]

@@ -8,7 +8,7 @@ from datetime import datetime
 from sectum.coverage import LETTERS, NOT_ASKED
 from sectum.finding import Outcome
 from sectum.scenario import Scenario
-from sectum.wording import ATTACKS
+from sectum.wording import ATTACKS, ORDER
 
 from sectum_operator.statuses import Cell, Matrix, Side, WorstPair
 
@@ -41,6 +41,19 @@ def renewed(cells: Iterable[Cell], matrix: Matrix | None, scenario: Scenario, *,
         elif letter != NOT_ASKED and place in before:
             made.append(before[place])
     return tuple(made)
+
+
+def of_surface(matrix: Matrix, scenario: Scenario, name: str) -> tuple[Outcome | None, str | None]:
+    """The worst of a surface's outcomes and, if it is not decided, the first reason; None where it has no cell."""
+    names = [each.name for each in scenario.spec.surfaces]
+    rows = matrix.letters.split("/")
+    if len(rows) != len(names):
+        return None, None
+    begin, row = names.index(name) * len(ATTACKS), rows[names.index(name)]
+    worst = min((_OUTCOMES[each] for each in row if each in _OUTCOMES), key=ORDER.index, default=None)
+    told = _told(matrix, scenario)
+    mine = (begin + number for number, each in enumerate(row) if _OUTCOMES.get(each) == worst)
+    return worst, next((told[each][0] for each in mine if each in told and told[each][0]), None)
 
 
 def _told(matrix: Matrix, scenario: Scenario) -> dict[int, tuple[str | None, WorstPair | None]]:

@@ -9,6 +9,7 @@ from typing import Literal
 from sectum.finding import Outcome
 
 from sectum_operator.course import Course, Step, looked_at
+from sectum_operator.matrix import of_surface
 from sectum_operator.reasons import Cause, Why
 from sectum_operator.stages import PROBING, Stage
 from sectum_operator.standing import Stand, Standing, jobs_of
@@ -126,6 +127,10 @@ def _surface(course: Course, step: Step, name: str) -> SurfaceResult:
     probe = course.of(Stage.PROBE, name)
     message = probe.job.message if probe.job and probe.stand == Stand.DONE else None
     verdict, reason = _outcome(course, step, name)
+    matrix = step.end.evidence.matrix if step.end and step.end.evidence else None
+    packed, why = of_surface(matrix, course.scenario, name) if matrix else (None, None)
+    if packed and packed != verdict:  # what an attempt that was lost had seen, or what of it was not there any more
+        verdict, reason = packed, why
     if verdict == Outcome.PASS and not (step.end and step.end.evidence):
         verdict = None  # nothing passes before the pack says what passed
     return SurfaceResult(

@@ -20,12 +20,12 @@ from sectum.reasons import Reason
 from sectum_operator.reasons import Cause, Refusal, Why
 
 from tests.chart.helm import CHART, helm, rendered, template
+from tests.docs.pages import DOCS, blocks
 from tests.surfaces.conftest import Server, postgres
 
 __all__ = ["postgres"]
 
 ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
 GUIDES = ["install", "air-gapped", "write-a-scenario", "least-privilege", "troubleshooting", "is-ours"]
 TEXT = {name: (DOCS / f"{name}.md").read_text() for name in GUIDES}
 KINDS = {
@@ -34,12 +34,6 @@ KINDS = {
     for names in [crd["spec"]["names"]]
     for name in (names["singular"], names["plural"], *names.get("shortNames", ()))
 }
-
-
-def blocks(page: str, *languages: str) -> list[str]:
-    """Fenced blocks, those in lists too, without their indentation."""
-    found = re.findall(r"^( *)```(\w*)\n(.*?)^ *```$", TEXT[page], re.DOTALL | re.MULTILINE)
-    return [re.sub(rf"(?m)^{indent}", "", text) for indent, language, text in found if language in languages]
 
 
 def commands() -> Iterator[tuple[str, str]]:

@@ -1,7 +1,6 @@
 """The tutorial, typed as it stands: each block in its turn, against a small service of notes."""
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.docs.pages import blocks
 from tests.notes_app import NotesApp, running_notes_app
 
-PAGE = (Path(__file__).parents[2] / "docs" / "write-a-scenario.md").read_text()
-SHELL = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-[SCENARIO, VERBS] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+SHELL = blocks("write-a-scenario", "sh")
+[SCENARIO, VERBS] = blocks("write-a-scenario", "yaml")
 
 
 @pytest.fixture

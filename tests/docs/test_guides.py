@@ -19,7 +19,7 @@ from sectum.plan import SkipReason
 from sectum.reasons import Reason
 from sectum_operator.reasons import Cause, Refusal, Why
 
-from tests.chart.helm import CHART, helm, rendered, template
+from tests.chart.helm import CHART, RUNS, helm, rendered, template
 from tests.docs.pages import DOCS, blocks
 from tests.surfaces.conftest import Server, postgres
 
@@ -140,9 +140,15 @@ def test_the_packed_chart_has_the_name_on_the_page(tmp_path: Path) -> None:
 
 
 def test_accounts_that_are_to_get_pull_secrets_are_those_that_pods_of_runs_have() -> None:
-    accounts = {each["metadata"]["name"] for each in rendered() if each["kind"] == "ServiceAccount"}
+    accounts = {name for name, namespace in _accounts() if namespace == RUNS}
     patched = set(re.findall(r"kubectl patch serviceaccount (\S+) -n sectum-runs", TEXT["air-gapped"]))
-    assert patched == accounts - {"sectum-operator", "sectum-trigger"}
+    assert patched == accounts - {"sectum-trigger"}
+
+
+def _accounts() -> set[tuple[str, str]]:
+    """Name and namespace of every account that the chart makes."""
+    found = (each["metadata"] for each in rendered() if each["kind"] == "ServiceAccount")
+    return {(each["name"], each["namespace"]) for each in found}
 
 
 def rows(page: str) -> dict[str, str]:
@@ -174,7 +180,7 @@ def test_why_something_was_not_tried_stands_with_the_verdicts() -> None:
 def test_the_page_on_rights_has_every_adapter_backend_and_account() -> None:
     firsts = {re.sub(r"\[([^]]+)\].*", r"\1", first) for first in rows("least-privilege")}
     backends = (catalog.key_backends(), catalog.signer_backends(), catalog.store_backends(), catalog.adapters())
-    accounts = {each["metadata"]["name"] for each in rendered() if each["kind"] == "ServiceAccount"}
+    accounts = {name for name, _ in _accounts()}
     assert {name for each in backends for name in each} | accounts <= firsts
 
 

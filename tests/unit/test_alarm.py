@@ -115,6 +115,7 @@ def test_what_matched_is_named_by_its_marker_with_the_run_its_times_and_who_can_
         "2026-11-25 rule=DLP-7 request=GET /v1/documents/9f0c2b1e-1d7a-4c55-9b1f-0d6c3d0c9a11 status=403",
         "DE89370400440532013000 ZZ0012345678",
         "q7xk" * 400,
+        "403 from http://127.0.0.1, the system that all alarms are about",
     ],
 )
 def test_what_no_run_has_is_not_ours_with_a_status_of_its_own(kept: Kept, alarm: str) -> None:
@@ -144,7 +145,8 @@ def test_a_location_that_the_surface_gave_fits_for_the_surface_may_say_what_it_l
 
 
 @pytest.mark.parametrize(
-    ("alarm", "what"), [("login of acme from 10.0.0.1", "name"), ("user=ann", "name"), ("to 127.0.0.1", "destination")]
+    ("alarm", "what"),
+    [("login of acme from 10.0.0.1", "name"), ("user=ann", "name"), ("acme%2Fx to 127.0.0.1", "name")],
 )
 def test_names_of_the_scenario_fit_and_prove_nothing(kept: Kept, alarm: str, what: str) -> None:
     document = kept.json(alarm)

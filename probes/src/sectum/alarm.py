@@ -209,9 +209,10 @@ def _public(alarm: Alarm, about: Run) -> Iterator[Match]:
     if alarm.holds(about.id):
         yield Match(What.RUN, about.id, sure=True)
     yield from _named(alarm, about.scenario)
-    for endpoint in endpoints(about.scenario):
-        if _reached(alarm, endpoint):
-            yield Match(What.DESTINATION, endpoint.of, sure=False)
+    if alarm.about == About.ADDRESS:  # in other texts it stands for no more than the system that all alarms are about
+        for endpoint in endpoints(about.scenario):
+            if _reached(alarm, endpoint):
+                yield Match(What.DESTINATION, endpoint.of, sure=False)
 
 
 def _named(alarm: Alarm, scenario: Scenario) -> Iterator[Match]:
@@ -251,8 +252,6 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _reached(alarm: Alarm, endpoint: Endpoint) -> bool:
     """Is this where the runs' traffic goes?"""
-    if alarm.about != About.ADDRESS:
-        return bool(endpoint.host) and alarm.holds(endpoint.host)
     networks = [ip_network(each.cidr) for each in endpoint.egress if each.cidr]
     for line in alarm.lines():
         host = _host(line)

@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from obstore.store import LocalStore
 from sectum import store
 from sectum.codec import sha256
-from sectum.errors import StoreFault
+from sectum.errors import NotStored, StoreFault
+from sectum.store import AT_ONCE, local_store, read_all
+from sectum.testing import MemoryStore
 
 
 def test_other_bytes_read_back_are_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +70,37 @@ def test_a_writer_that_is_killed_leaves_whole_objects_or_none(tmp_path: Path) ->
     assert names
     for name in names:
         assert sha256(asyncio.run(objects.read(name))) == name.rsplit("-", 1)[1]
+
+
+class Crowded(MemoryStore):
+    """Counts how many read at the same time."""
+
+    reading = most = 0
+
+    async def read(self, name: str) -> bytes:
+        self.reading += 1
+        self.most = max(self.most, self.reading)
+        await asyncio.sleep(0.001 * random.random())
+        self.reading -= 1
+        return await super().read(name)
+
+
+def test_many_objects_are_read_some_at_a_time_and_come_in_order() -> None:
+    crowded = Crowded()
+    crowded.objects = {f"{number:03d}": str(number).encode() for number in range(50)}
+    names = list(crowded.objects)[::-1]
+    assert asyncio.run(read_all(crowded, names)) == [crowded.objects[name] for name in names]
+    assert crowded.most == AT_ONCE
+    with pytest.raises(NotStored):
+        asyncio.run(read_all(crowded, [*names, "another"]))
+
+
+def test_a_store_reads_as_many_at_once_as_are_asked_for(tmp_path: Path) -> None:
+    """Whatever number of cores there is: a call of the store waits, it does not work."""
+    together = Barrier(AT_ONCE)
+    objects = local_store(tmp_path)
+
+    async def go() -> None:
+        await asyncio.gather(*(objects._once("x", lambda: together.wait(20)) for _ in range(AT_ONCE)))
+
+    asyncio.run(go())

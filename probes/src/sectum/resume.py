@@ -11,6 +11,7 @@ from sectum.probe import World
 from sectum.reasons import CUT_OFF, Reason
 from sectum.records import Stage
 from sectum.run import stored_records
+from sectum.store import read_all
 
 _NEEDED = {Stage.PLANT: (Stage.BASELINE,), Stage.PROBE: (Stage.BASELINE, Stage.PLANT)}
 """What must have gone well before; cleaning up is tried whatever happened."""
@@ -87,13 +88,16 @@ async def receipts(job: Job, surface: str, *, after: int = 0, strict: bool = Fal
     planted = Planted()
     intended: dict[str, str] = {}
     folder = job.sealed_under(surface)
-    names = [each for each in await job.work.names(folder) if each.removeprefix(folder).partition("/")[0].isdecimal()]
-    for name in sorted(names, key=lambda each: int(each.removeprefix(folder).partition("/")[0])):  # later ones win
+    numbered = [
+        each for each in await job.work.names(folder) if each.removeprefix(folder).partition("/")[0].isdecimal()
+    ]
+    names = sorted(numbered, key=lambda each: int(each.removeprefix(folder).partition("/")[0]))  # later ones win
+    for name, data in zip(names, await read_all(job.work, names), strict=True):
         attempt, _, leaf = name.removeprefix(folder).partition("/")
         if int(attempt) <= after:
             continue
         try:
-            value = job.sealer(surface, int(attempt)).unseal(await job.work.read(name))
+            value = job.sealer(surface, int(attempt)).unseal(data)
         except SealBroken:
             if strict:
                 raise

@@ -15,6 +15,7 @@ from sectum.ports import Store
 from sectum.records import Signed, Stage, read_record
 from sectum.scenario import Scenario
 from sectum.scenario import parse as parse_scenario
+from sectum.store import read_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,8 @@ async def stored_records(run: Run, surface: str, stages: tuple[Stage, ...] = tup
     signed, foreign = [], 0
     for stage in stages:
         folder = f"work/{run.id}/{stage}/{surface}/"
-        for name in await run.work.names(folder):
-            data = await run.work.read(name)
+        names = await run.work.names(folder)
+        for name, data in zip(names, await read_all(run.work, names), strict=True):
             try:
                 each = Signed(read_record(data, run.clear["publicKey"]), data)
                 read_record_payload(unb64(parse(data)["payload"]))

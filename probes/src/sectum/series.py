@@ -11,6 +11,7 @@ from sectum import dsse
 from sectum.codec import NotCanonical, canonical, parse, sha256, unb64
 from sectum.errors import AlreadyStored
 from sectum.ports import Signer, Store
+from sectum.store import AT_ONCE, read_all
 
 OPEN_TYPE = "application/vnd.sectum.open+json"
 CLOSE_TYPE = "application/vnd.sectum.close+json"
@@ -119,13 +120,15 @@ async def _names(store: Store, folder: str) -> list[str]:
 async def records_of(store: Store, folder: str, run: str) -> list[tuple[str, dict[str, Any], bytes]]:
     """A run's records in the series: name, body (signature not checked) and bytes; looked for from the newest on."""
     found = []
-    for name in reversed(await _names(store, folder)):
-        data = await store.read(name)
-        body, _ = peek(data)
-        if body["run"] == run:
-            found.append((name, body, data))
-            if body["schema"] == OPEN_SCHEMA:
-                break
+    newest_first = (await _names(store, folder))[::-1]
+    for start in range(0, len(newest_first), AT_ONCE):
+        names = newest_first[start : start + AT_ONCE]
+        for name, data in zip(names, await read_all(store, names), strict=True):
+            body, _ = peek(data)
+            if body["run"] == run:
+                found.append((name, body, data))
+                if body["schema"] == OPEN_SCHEMA:
+                    return found[::-1]
     return found[::-1]
 
 
@@ -186,8 +189,7 @@ async def close_abandoned(store: Store, signer: Signer, folder: str, *, at: str,
     """Runs that never closed are closed by the next one, as Abandoned where they left no pack: a dropped run shows."""
     opened: dict[str, bytes] = {}
     closed: set[str] = set()
-    for name in await _names(store, folder):
-        data = await store.read(name)
+    for data in await read_all(store, await _names(store, folder)):
         body, _ = peek(data)
         if body["schema"] == OPEN_SCHEMA:
             opened[body["run"]] = data

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,8 @@ from sectum.codec import sha256
 from sectum.errors import AlreadyStored, NotStored, StoreFault
 from sectum.ports import Store
 
+AT_ONCE = 16
+"""How many objects are read at the same time."""
 _PAUSES = (0.25, 1.0, 4.0)
 """Seconds before each further try."""
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
@@ -41,6 +44,8 @@ class ObjectStoreOf:
 
     def __init__(self, objects: ObjectStore, *, pauses: tuple[float, ...] = _PAUSES) -> None:
         self._objects, self._pauses = objects, pauses
+        # asyncio's own threads are four more than the cores, and the key service's calls run in them too.
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="store")
 
     async def create(self, name: str, data: bytes) -> str:
         """See Store; what an earlier try of the same call has stored counts as this one's."""
@@ -100,7 +105,7 @@ class ObjectStoreOf:
     async def _once(self, what: str, ask: Callable[[], _T]) -> _T:
         """What `ask` gives; raises AlreadyExistsError and FileNotFoundError, and StoreFault for all else."""
         try:
-            return await asyncio.to_thread(ask)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
         except FileNotFoundError:
             raise
         except (BaseError, OSError, ValueError, NotImplementedError) as error:
@@ -120,6 +125,17 @@ async def keep(store: Store, name: str, data: bytes) -> str:
         if await store.read(name) != data:
             raise
         return sha256(data)
+
+
+async def read_all(store: Store, names: Sequence[str]) -> list[bytes]:
+    """The objects in the order of their names, some at a time; raises as reading one does."""
+    leave = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str) -> bytes:
+        async with leave:
+            return await store.read(name)
+
+    return await asyncio.gather(*map(one, names))
 
 
 def _checked(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sectum.codec import sha256
+from sectum.plan import make_plan
 from sectum.scenario import Scenario
 from sectum.verify import verify
 from sectum_operator.jobs import job
@@ -83,6 +84,9 @@ def test_a_whole_run_leads_to_a_signed_pack(here: Installation, tmp_path: Path, 
         run = RunId(NAMESPACE, name, made["metadata"]["uid"])
         said = play(here, run, scenario_of(about), about["metadata"]["generation"])
         assert not notes.documents, "something was left in the app"
+    plan = make_plan(scenario_of(about))
+    counts = {"trials": len(plan.trials), "markers": len(plan.markers), "surfaces": ["api", "cache"]}
+    assert said[Stage.PREPARE][""].items() >= counts.items()
     assert said[Stage.ASSEMBLE][""]["verdict"] == verdict
     [pack] = [data for file, data in here.stored(f"evidence-{name}", "packs/").items() if file.endswith(".zip")]
     assert sha256(pack) == said[Stage.ASSEMBLE][""]["pack"]

@@ -25,8 +25,9 @@ from sectum import series, termination
 from sectum.boundary import Address, api_server, opened
 from sectum.codec import digest
 from sectum.errors import ScenarioError, StoreFault
+from sectum.manifest import header
 from sectum.pipeline import draw
-from sectum.plan import Subset, make_plan
+from sectum.plan import Subset
 from sectum.scenario import Scenario, parse
 from sectum.secrets_dir import secrets_in
 
@@ -82,7 +83,6 @@ def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation:
         raise Changed("the IsolationScenario", "was changed after the run was accepted", "make a new run")
     scenario = scenario_of(about)
     subset = Subset.out_of(found["spec"].get("subset"))
-    plan = make_plan(scenario, subset)
     secrets = Path(os.environ.get("SECTUM_MOUNTS", "/var/run/sectum")) / "secrets"
     key = scenario.spec.manifest.spec.wrapper(secrets_in(secrets))
     _await(scenario.spec.manifest.spec.address())
@@ -92,12 +92,12 @@ def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation:
         slot=found["spec"].get("slot"),
         refused=[(each["slot"], each["reason"]) for each in found.get("status", {}).get("refused", ())],
     )
-    _, _, sealed = draw(scenario, key, run_id=uid, subset=subset, occasion=occasion)
+    manifest, _, sealed = draw(scenario, key, run_id=uid, subset=subset, occasion=occasion)
     _store(client, namespace, run, uid, sealed)
-    with_trials = {trial.surface for trial in plan.trials}
+    with_trials = {marker.spec.surface for marker in manifest.markers}  # there are markers where there are trials
     return {
-        "trials": len(plan.trials),
-        "markers": len(plan.markers),
+        "trials": header(sealed)["plan"]["trials"],
+        "markers": len(manifest.markers),
         "digest": digest(scenario.snapshot()),
         "surfaces": [each.name for each in scenario.spec.surfaces if each.name in with_trials],
     }

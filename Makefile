@@ -64,7 +64,10 @@ demo-cluster: setup ## on a kind cluster: install the chart, verify a leaky and 
 	@echo "→ demo-cluster"
 	@scripts/demo-cluster $(ARGS)
 
-test-cluster: demo-cluster ## the same, then its tests: what each part of it may do and reach there
+test-cluster: setup ## the same, then its tests: what each part may do and reach there, faults, findings
+	@echo "→ demo-cluster"
+	@scripts/demo-cluster
+	@echo "→ $(PYTEST) tests/cluster $(ARGS)"
 	@$(RUN) $(PYTEST) tests/cluster $(ARGS)
 
 demo-cluster-down: setup ## remove what demo-cluster made

@@ -34,7 +34,7 @@ def test_of_two_probes_one_deleted_and_one_out_of_memory_each_says_so(
     demo: Demo, without_its_secret: Verification
 ) -> None:
     run = begin(demo, small("test-lost", "hardened", "api", "memory"))
-    api = run.pod("probe", "api", phase="Pending")
+    api = run.pod("probe", "api", runs=False)
     with starved(demo, api["metadata"]["uid"], bytes_left=48 << 20):
         memory = run.pod("probe", "memory")["metadata"]["name"]
         demo.kubectl("delete", "pod", memory, "-n", RUNS, "--grace-period=0", "--force")

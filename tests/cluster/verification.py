@@ -52,20 +52,17 @@ class Verification:
     def policies(self) -> list[Object]:
         return self._mine("networkpolicies")
 
-    def pod(self, stage: str, surface: str = "", *, phase: str = "Running", seconds: float = SECONDS) -> Object:
-        """The pod of that stage, once it is in that phase."""
+    def pod(self, stage: str, surface: str = "", *, runs: bool = True, seconds: float = SECONDS) -> Object:
+        """The pod of that stage, once it runs; else as soon as it is there."""
 
         def found() -> Object | None:
             for each in self.pods():
-                if (label(each, "stage"), label(each, "surface"), each["status"].get("phase")) == (
-                    stage,
-                    surface,
-                    phase,
-                ):
+                whose = (label(each, "stage"), label(each, "surface"))
+                if whose == (stage, surface) and (not runs or each["status"].get("phase") == "Running"):
                     return each
             return None
 
-        return self.until(found, f"a pod of {stage} {surface} that is {phase}", seconds=seconds)
+        return self.until(found, f"a pod of {stage} {surface}", seconds=seconds)
 
     def until(self, look: Callable[[], Any], what: str, *, seconds: float = SECONDS) -> Any:
         """What `look` finds, as soon as it finds something."""

@@ -161,7 +161,7 @@ def test_each_example_on_the_page_on_the_scenario_fits_the_minimal_one_and_does_
         reasons = {skip.reason for skip in make_plan(parse(document)).skips}
         assert (SkipReason.DECLARED_SHARING in reasons) == ("sharing" in block)
         assert (SkipReason.EXCLUDED in reasons) == ("exclusions" in block)
-    assert {"sharing", "exclusions", "budget", "leftovers", "egress"} <= shown.keys()
+    assert {"sharing", "exclusions", "acceptedRisks", "budget", "leftovers", "egress"} <= shown.keys()
 
 
 def test_the_minimal_scenario_is_short_and_tries_what_it_can_between_tenants_and_between_users() -> None:

@@ -50,6 +50,10 @@ def scenario() -> dict[str, Any]:
          "items": ["faq"]},
     ]  # fmt: skip
     spec["exclusions"] = [{"surface": "api", "attack": "tool-hijack", "reason": "no tools"}]
+    spec["acceptedRisks"] = [
+        {"surface": "api", "attack": "boundary-fetch", "asker": {"tenant": "globex", "user": "bob"},
+         "owner": {"tenant": "acme"}, "acceptedBy": "team-search", "reason": "ticket 4712", "expires": "2027-01-31"},
+    ]  # fmt: skip
     spec["trials"] = {"markersPerUser": 6, "perPair": 2}
     outside, inside = {"cidr": "10.20.0.0/16", "ports": [443]}, {"ports": [8080, 8443]}
     inside["pods"] = {"namespace": "demo", "labels": {"app.kubernetes.io/name": "assistant"}}

@@ -196,6 +196,51 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         "spec.exclusions[0].surface",
         "'x' is not known",
     ),
+    "a risk on an unknown surface": (
+        lambda d: d["spec"].update(acceptedRisks=[a_risk(surface="apis")]),
+        "spec.acceptedRisks[0].surface",
+        "did you mean 'api'?",
+    ),
+    "a risk of an unknown attack": (
+        lambda d: d["spec"].update(acceptedRisks=[a_risk(attack="boundary-fetching")]),
+        "spec.acceptedRisks[0].attack",
+        "did you mean 'boundary-fetch'?",
+    ),
+    "a risk of an unknown asker": (
+        lambda d: d["spec"].update(acceptedRisks=[a_risk(asker={"tenant": "globex", "user": "bobby"})]),
+        "spec.acceptedRisks[0].asker.user",
+        "'bobby' is not known",
+    ),
+    "a risk of an unknown tenant's data": (
+        lambda d: d["spec"].update(acceptedRisks=[a_risk(), a_risk(owner={"tenant": "acne"})]),
+        "spec.acceptedRisks[1].owner.tenant",
+        "did you mean 'acme'?",
+    ),
+    "a risk that nobody answers for": (
+        lambda d: d["spec"].update(acceptedRisks=[a_risk(acceptedBy="")]),
+        "spec.acceptedRisks[0].acceptedBy",
+        "at least 1 character",
+    ),
+    "a risk without an end": (
+        lambda d: d["spec"].update(acceptedRisks=[{k: v for k, v in a_risk().items() if k != "expires"}]),
+        "spec.acceptedRisks[0].expires",
+        "is missing",
+    ),
+    "a risk until a day that there is not": (
+        lambda d: d["spec"].update(acceptedRisks=[a_risk(expires="2027-02-30")]),
+        "spec.acceptedRisks[0].expires",
+        "must be a day that there is, such as 2027-01-31",
+    ),
+    "a risk until a moment": (
+        lambda d: d["spec"].update(acceptedRisks=[a_risk(expires=1_800_000_000)]),
+        "spec.acceptedRisks[0].expires",
+        "valid string",
+    ),
+    "too many risks": (
+        lambda d: d["spec"].update(acceptedRisks=[a_risk()] * 65),
+        "spec.acceptedRisks",
+        "at most 64",
+    ),
     "more trials than markers": (
         lambda d: d["spec"].update(trials={"markersPerUser": 3, "perPair": 4}),
         "spec.trials",
@@ -213,6 +258,21 @@ WRONG: dict[str, tuple[Change, str, str]] = {
     ),
     "a list": (lambda d: d.update(spec=[]), "spec", "valid dictionary"),
 }
+
+
+def a_risk(**changes: Any) -> dict[str, Any]:
+    risk = {"surface": "api", "attack": "boundary-fetch", "acceptedBy": "team-search", "reason": "ticket 4712"}
+    return {**risk, "expires": "2027-01-31", **changes}
+
+
+def test_a_day_without_quotes_is_the_same_day() -> None:
+    document = quickstart()
+    document["spec"]["acceptedRisks"] = [a_risk()]
+    quoted = parse(document).snapshot()
+    unquoted = yaml.safe_load("expires: 2027-01-31")
+    document["spec"]["acceptedRisks"] = [a_risk(**unquoted)]
+    assert parse(document).snapshot() == quoted
+    assert quoted["spec"]["acceptedRisks"][0]["expires"] == "2027-01-31"
 
 
 def a_sharing(**changes: Any) -> dict[str, Any]:

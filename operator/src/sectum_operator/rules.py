@@ -80,6 +80,7 @@ def _attacks(known: Iterable[str]) -> dict[type, tuple[Rule, ...]]:
             *_SURFACE,
         ),
         scenario.Exclusion: (_rule(f"self.attack in {names}", said, "attack"),),
+        scenario.AcceptedRisk: (_rule(f"self.attack in {names}", said, "attack"),),
     }
 
 
@@ -149,6 +150,21 @@ _SCENARIO: dict[type, tuple[Rule, ...]] = {
                 "sharing",
             )
             for side in ("owner", "with")
+        ),
+        _rule(
+            "self.acceptedRisks.all(each, self.surfaces.exists(surface, surface.name == each.surface))",
+            "each surface must be one of this scenario's",
+            "acceptedRisks",
+        ),
+        *(
+            _rule(
+                f"self.acceptedRisks.all(each, !has(each.{side}) || self.tenants.exists(tenant, tenant.name == "
+                f"each.{side}.tenant && (!has(each.{side}.user) || tenant.users.exists(user, user.name == "
+                f"each.{side}.user))))",
+                f"{side} must be a tenant of this scenario, or a user of it",
+                "acceptedRisks",
+            )
+            for side in ("asker", "owner")
         ),
     ),
 }

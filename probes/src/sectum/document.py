@@ -60,6 +60,16 @@ class _Sharing(BaseModel):
     with_: Annotated[_Party, Field(alias="with")]
 
 
+class _Risk(BaseModel):
+    surface: Name
+    attack: Name
+    asker: _Party | None = None
+    owner: _Party | None = None
+    accepted_by: Annotated[str, Field(alias="acceptedBy", min_length=1, max_length=200)]
+    reason: Line
+    expires: Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]$")]
+
+
 class _Named(BaseModel):
     name: Name
 
@@ -78,6 +88,7 @@ class _Spec(BaseModel):
     tenants: Annotated[list[_Tenant], Field(min_length=1)]
     surfaces: Annotated[list[_Surface], Field(min_length=1)]
     sharing: list[_Sharing] = []
+    accepted_risks: Annotated[list[_Risk], Field(alias="acceptedRisks", max_length=64)] = []
 
 
 class _Snapshot(BaseModel):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -165,6 +166,38 @@ class Exclusion(Strict):
     """Why; shown in the pack."""
 
 
+class AcceptedRisk(Strict):
+    """Findings that somebody answers for, for a while. They are shown as accepted, and stay what they are: leaks."""
+
+    surface: Name
+    """The surface."""
+    attack: Name
+    """The attack class."""
+    asker: Party | None = None
+    """Who saw it; left out: anybody."""
+    owner: Party | None = None
+    """Whose it is; left out: anybody's."""
+    accepted_by: Annotated[str, Field(min_length=1, max_length=200)]
+    """The person or team that answers for it; shown in the pack."""
+    reason: Text
+    """Why; shown in the pack."""
+    expires: Annotated[
+        str, Field(max_length=10, pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]$", json_schema_extra={"format": "date"})
+    ]
+    """The last day (UTC) on which it is accepted, as 2027-01-31."""
+
+    @field_validator("expires", mode="before")
+    @classmethod
+    def _a_day(cls, value: Any) -> Any:
+        """YAML takes a day without quotes for a date."""
+        if isinstance(value, str):
+            try:
+                date.fromisoformat(value)
+            except ValueError:
+                raise ValueError("must be a day that there is, such as 2027-01-31") from None
+        return value.isoformat() if type(value) is date else value
+
+
 class Trials(Strict):
     """How many trials a surface × attack gets."""
 
@@ -237,6 +270,8 @@ class Spec(Strict):
     """What tenants share on purpose."""
     exclusions: Annotated[tuple[Exclusion, ...], Field(max_length=64)] = ()
     """What is deliberately not tried."""
+    accepted_risks: Annotated[tuple[AcceptedRisk, ...], Field(max_length=64)] = ()
+    """Leaks that somebody answers for, until a day; the verdict stays Leak."""
     trials: Trials = Trials()
     """How many trials there are."""
     manifest: Manifest
@@ -482,14 +517,26 @@ def _faults(scenario: Scenario) -> Iterator[ScenarioError]:
     for number, exclusion in enumerate(spec.exclusions):
         yield from _known(f"spec.exclusions[{number}].surface", exclusion.surface, surfaces)
         yield from _known(f"spec.exclusions[{number}].attack", exclusion.attack, set(catalog.attacks()))
-    tenants = {tenant.name: {user.name for user in tenant.users} for tenant in spec.tenants}
     for number, sharing in enumerate(spec.sharing):
         path = f"spec.sharing[{number}]"
         yield from _known(f"{path}.surface", sharing.surface, surfaces)
-        for side, party in (("owner", sharing.owner), ("with", sharing.with_)):
-            yield from _known(f"{path}.{side}.tenant", party.tenant, set(tenants))
-            if party.user is not None:
-                yield from _known(f"{path}.{side}.user", party.user, tenants.get(party.tenant, set()))
+        yield from _party_faults(f"{path}.owner", sharing.owner, spec)
+        yield from _party_faults(f"{path}.with", sharing.with_, spec)
+    for number, risk in enumerate(spec.accepted_risks):
+        path = f"spec.acceptedRisks[{number}]"
+        yield from _known(f"{path}.surface", risk.surface, surfaces)
+        yield from _known(f"{path}.attack", risk.attack, set(catalog.attacks()))
+        yield from _party_faults(f"{path}.asker", risk.asker, spec)
+        yield from _party_faults(f"{path}.owner", risk.owner, spec)
+
+
+def _party_faults(path: str, party: Party | None, spec: Spec) -> Iterator[ScenarioError]:
+    if party is None:
+        return
+    tenants = {tenant.name: {user.name for user in tenant.users} for tenant in spec.tenants}
+    yield from _known(f"{path}.tenant", party.tenant, set(tenants))
+    if party.user is not None:
+        yield from _known(f"{path}.user", party.user, tenants.get(party.tenant, set()))
 
 
 def _surface_faults(path: str, surface: Surface) -> Iterator[ScenarioError]:

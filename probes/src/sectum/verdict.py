@@ -10,6 +10,7 @@ from sectum.actions import Principal
 from sectum.finding import Finding, Outcome, existence_shows, findings, judge, owners, principal
 from sectum.plan import COUNTS_AS_COVERED, Shared, SkipReason, asker_kind
 from sectum.ports import Arm
+from sectum.risks import covers, risk_of
 
 Group = tuple[str, str, str]
 """Surface, attack, kind of asker."""
@@ -28,10 +29,11 @@ def derive(run: Mapping[str, Any]) -> dict[str, Any]:
         for outcome, reason in [judge(row, owner_of, shared)]
     ]
     confirmed = findings(run, shared)
+    risk = risk_of(run["scenario"]["snapshot"])
     cells = _cells(run["rows"], outcomes, confirmed) + _uncovered(run["skips"])
     return {
         "outcomes": outcomes,
-        "findings": [finding.row() for finding in confirmed],
+        "findings": [{**finding.row(), "risk": risk(finding)} for finding in confirmed],
         "cells": cells,
         "verdict": str(_verdict(cells)),
     }
@@ -40,9 +42,6 @@ def derive(run: Mapping[str, Any]) -> dict[str, Any]:
 def sharing_of(snapshot: Mapping[str, Any]) -> Shared:
     """The scenario's declared sharing as a question."""
     declared = snapshot["spec"].get("sharing", [])
-
-    def covers(party: Mapping[str, str], who: Principal) -> bool:
-        return party["tenant"] == who.tenant and party.get("user") in (None, who.user)
 
     def shared(surface: str, asker: Principal, owner: Principal) -> bool:
         return any(

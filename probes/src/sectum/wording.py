@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -87,7 +88,10 @@ def meaning(run: Run) -> str:
             {each["surface"] for each in run["findings"]} | {_s(c) for c in cells if c["outcome"] == "Leak"}
         )
         found = len(run["findings"])
-        return f"Tenants are not kept apart: {found} confirmed {_plural(found, 'leak')} on {_listed(surfaces)}."
+        held = sum(_held(each) for each in run["findings"])
+        accepted = f" Accepted as a risk, and leaks all the same: {held} of {found}." if held else ""
+        said = f"Tenants are not kept apart: {found} confirmed {_plural(found, 'leak')} on {_listed(surfaces)}."
+        return said + accepted
     if run["verdict"] == Outcome.PASS:
         bound = max((each["upper95"] for each in cells), default=1)
         return (
@@ -179,11 +183,36 @@ def finding(each: Mapping[str, Any]) -> list[str]:
     form = f", {each['form']}" if each["form"] else ""
     relation = "same tenant" if each["askerKind"] == "same-tenant" else "another tenant"
     return [
-        f"{each['surface']}, {each['attack']}",
+        f"{each['surface']}, {each['attack']}{_risk(each)}",
         f"{_who(each['asker'])} saw {_who(each['owner'])}'s ({relation})",
         f"{each['kind']} marker, {each['bits']} bits{form}",
         f"{each['phrasing']}, arm {each['arm']}, slot {each['slot']}",
     ]
+
+
+def _risk(each: Mapping[str, Any]) -> str:
+    if each["risk"] is None:
+        return ""
+    return " (acceptance expired)" if each["risk"]["expired"] else " (accepted risk)"
+
+
+def _held(finding: Mapping[str, Any]) -> bool:
+    return finding["risk"] is not None and not finding["risk"]["expired"]
+
+
+def accepted(run: Run) -> list[tuple[bool, str]]:
+    """For each accepted risk that findings are of: has it expired, and who answers for how many; expired ones first."""
+    declared = run["scenario"]["snapshot"]["spec"].get("acceptedRisks", [])
+    counts = Counter((not each["risk"]["expired"], each["risk"]["number"]) for each in run["findings"] if each["risk"])
+    return [(not held, _accepted(declared[number], counts[held, number], held=held)) for held, number in sorted(counts)]
+
+
+def _accepted(risk: Mapping[str, Any], count: int, *, held: bool) -> str:
+    found = f"{risk['surface']} × {risk['attack']}: {count} {_plural(count, 'finding')}"
+    reason = _short(risk["reason"], 160)
+    if held:
+        return f"{found}, accepted by {risk['acceptedBy']} until {risk['expires']}: {reason}"
+    return f"{found}, NOT accepted any more since {risk['expires']} is over (by {risk['acceptedBy']}: {reason})"
 
 
 def cell(each: Mapping[str, Any]) -> list[str]:

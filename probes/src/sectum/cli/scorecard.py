@@ -10,9 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from sectum import notes
+from sectum import notes, wording
 from sectum.cli import show
 from sectum.cli.sentences import WHY, WHY_SKIPPED, field_of
+from sectum.cli.settings import printable
 from sectum.plan import SkipReason
 from sectum.reasons import Reason
 from sectum.score import score
@@ -35,6 +36,7 @@ def draw(console: Console, run: Run, *, reasons: list[dict[str, Any]], wide: boo
         console.print(show.dim("Score: of all surfaces × attacks of the scenario, those that were not tried included."))
     _notes(console, run)
     _findings(console, run, wide=wide)
+    _accepted(console, run)
     _existence(console, run)
     _inconclusive(console, reasons)
     _skipped(console, run, wide=wide)
@@ -116,6 +118,14 @@ def _findings(console: Console, run: Run, *, wide: bool) -> None:
         rest = Counter(notes.called(notes.group_of(found[0])) for found in ordered[len(shown) :])
         named = ", ".join(f"{name} {count}" for name, count in rest.items())
         show.indented(console, show.dim(f"{rest.total()} more ways of asking: {named}. -o wide, or run.json, has all."))
+
+
+def _accepted(console: Console, run: Run) -> None:
+    """Which findings somebody answers for; they are leaks all the same."""
+    if told := wording.accepted(run):
+        show.heading(console, "Accepted risks (leaks all the same)")
+        for expired, text in told:
+            show.indented(console, Text(printable(text), style="yellow" if expired else ""))
 
 
 def _example(found: list[dict[str, Any]]) -> list[show.Cell]:

@@ -237,7 +237,18 @@ def _findings(run: Run) -> Iterable[Flowable]:
     if more := notes.left_out(found, shown):
         yield _text(more, _NOTE)
     yield Spacer(1, 3)
+    yield from _accepted(run)
     yield _text(words.REPEATING, _NOTE)
+
+
+def _accepted(run: Run) -> Iterable[Flowable]:
+    """Who answers for what, and what nobody does any more; the verdict is the same."""
+    told = words.accepted(run)
+    if told:
+        yield _text("Accepted risks", _SMALL_BOLD)
+        yield from (_text(text, _NOTE) for _, text in told[:MAX_FINDINGS])
+    if len(told) > MAX_FINDINGS:
+        yield _text(f"… and {len(told) - MAX_FINDINGS} more, see run.json", _NOTE)
 
 
 def _results(run: Run) -> Iterable[Flowable]:

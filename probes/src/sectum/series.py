@@ -87,16 +87,30 @@ def open_record(
 
 
 def close_record(
-    *, signer: Signer, run: str, at: str, outcome: str, pack: str | None, sequence: int, previous: str
+    *,
+    signer: Signer,
+    run: str,
+    at: str,
+    outcome: str,
+    pack: str | None,
+    sequence: int,
+    previous: str,
+    spent: float = 0,
 ) -> bytes:
-    """Signed after the pack was stored: `outcome` is the run's verdict; `pack` the hex SHA-256 of its zip."""
+    """Signed after the pack was stored.
+
+    Args:
+        outcome: the run's verdict, or Abandoned.
+        pack: hex SHA-256 of its zip.
+        spent: what the run used of the year's alpha; nothing is found by timing yet.
+    """
     body = {
         "schema": CLOSE_SCHEMA,
         "run": run,
         "at": at,
         "outcome": outcome,
         "pack": pack,
-        "alpha": {"spent": 0},  # nothing is found by timing yet
+        "alpha": {"spent": spent},
         "sequence": sequence,
         "previous": previous,
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from sectum.errors import NotStored, SectumError, UsageError
 MOST = MAX_BYTES + MAX_MEMBERS * 512
 """Bytes of the largest pack's zip."""
 _FOLDER = "packs"
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _REGION = "us-east-1"
@@ -51,7 +52,7 @@ def place_of(uri: str) -> Place:
         raise CannotFetch("the pack's URI is not of a shape that this version knows; `-o json` of packs shows it")
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return Place(None, *_divided(path))
-    if parts.scheme == "s3" and _BUCKET.fullmatch(parts.netloc):
+    if parts.scheme == "s3" and BUCKET.fullmatch(parts.netloc):
         return Place(parts.netloc, *_divided(path.lstrip("/")))
     raise CannotFetch("the pack is not at an s3:// or file:// URI; `kubectl sectum packs -o json` shows where")
 
@@ -73,13 +74,8 @@ def reader(place: Place, *, endpoint: str | None) -> Read:
     """Reads what lies under the place's root; raises UsageError for an endpoint that is none."""
     if place.bucket is None:
         return lambda name: _file(Path(place.root + name))
-    endpoint = endpoint or next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
-    if endpoint is not None and not re.fullmatch(r"https?://[^\s/?#@]+/?", endpoint):
-        raise UsageError(
-            "--endpoint (or AWS_ENDPOINT_URL) is a URL of a scheme and a host, as https://s3.example.com:9000"
-        )
-    store = _s3(place.bucket, endpoint)
-    return lambda name: _object(store, place.root + name)
+    store = bucket_of(place.bucket, endpoint)
+    return lambda name: read_object(store, place.root + name)
 
 
 def _file(path: Path) -> bytes:
@@ -98,8 +94,16 @@ def _bounded(data: bytes | bytearray) -> bytes | bytearray:
     return data
 
 
-def _s3(bucket: str, endpoint: str | None) -> S3Store:
-    """With the region and credentials that AWS's tools would take: environment, profile, SSO, the machine's role."""
+def bucket_of(bucket: str, endpoint: str | None) -> S3Store:
+    """With the region and credentials that AWS's tools would take: environment, profile, SSO, the machine's role.
+
+    Raises UsageError for an endpoint that is none, CannotFetch where there are no credentials.
+    """
+    endpoint = endpoint or next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
+    if endpoint is not None and not re.fullmatch(r"https?://[^\s/?#@]+/?", endpoint):
+        raise UsageError(
+            "--endpoint (or AWS_ENDPOINT_URL) is a URL of a scheme and a host, as https://s3.example.com:9000"
+        )
     session = boto3.Session()
     try:
         credentials = Boto3CredentialProvider(session)
@@ -121,8 +125,17 @@ def _s3(bucket: str, endpoint: str | None) -> S3Store:
         raise CannotFetch(f"the AWS settings of the environment do not fit ({type(error).__name__})") from None
 
 
-def _object(store: S3Store, key: str) -> bytes:
-    try:
+def list_objects(store: S3Store, prefix: str) -> list[str]:
+    """The keys under a prefix of whole segments, sorted; raises CannotFetch."""
+    with _explained(prefix or "the bucket"):
+        listed = [each["path"] for batch in obstore.list(store, prefix=prefix or None) for each in batch]
+    within = f"{prefix.rstrip('/')}/" if prefix else ""  # S3's console makes objects for folders
+    return sorted(key for key in listed if key.startswith(within))
+
+
+def read_object(store: S3Store, key: str) -> bytes:
+    """An object of at most `MOST` bytes; raises NotStored, CannotFetch."""
+    with _explained(key):
         found = obstore.get(store, key)
         if found.meta["size"] > MOST:
             raise CannotFetch("it is larger than a pack may be")
@@ -131,12 +144,19 @@ def _object(store: S3Store, key: str) -> bytes:
             data += chunk
             _bounded(data)
         return bytes(data)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """What obstore raises in our words."""
+    try:
+        yield
     except FileNotFoundError:
-        raise NotStored(f"{key} is not in the bucket") from None
+        raise NotStored(f"{what} is not in the bucket") from None
     except (PermissionDeniedError, UnauthenticatedError):
-        raise CannotFetch(f"the bucket does not let you read {key}; set {_CREDENTIALS}") from None
+        raise CannotFetch(f"the bucket does not let you read {what}; set {_CREDENTIALS}") from None
     except (BaseError, BotoCoreError, OSError, ValueError) as error:
         raise CannotFetch(
-            f"{key} cannot be read ({type(error).__name__}); "
+            f"{what} cannot be read ({type(error).__name__}); "
             f"check --endpoint, AWS_REGION, the network, and {_CREDENTIALS}"
         ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -24,7 +25,7 @@ _KEY_BYTES = 32
 NOT_VERIFIED = 12
 _STYLES = {Mark.DONE: "green", Mark.FAILED: "bold red", Mark.OPEN: "yellow"}
 
-PACK = click.argument("pack", type=click.Path(path_type=Path))
+PACK = click.argument("pack", type=click.Path(path_type=Path), required=False)
 KEY = click.option(
     "--key",
     "keys",
@@ -39,6 +40,24 @@ UNANCHORED = click.option(
     is_flag=True,
     help="Accept open steps that only a timestamp, a log or an Open record ticks off.",
 )
+SERIES = click.option(
+    "--series", metavar="URI", help="Instead of a pack all runs of a scenario: a run's --out, or s3://BUCKET/PREFIX."
+)
+FROM = click.option("--from", "since", metavar="DATE", help="With --series: runs from this day (UTC) or time on.")
+TO = click.option(
+    "--to", "until", metavar="DATE", help="With --series: up to this day or time; else up to the last record."
+)
+SCENARIO = click.option(
+    "--scenario", metavar="NAMESPACE/NAME", help="With --series: whose, if the store has several series."
+)
+FIRST = click.option(
+    "--first",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="NUMBER",
+    help="With --series: its first record, where older ones were let go.",
+)
+ENDPOINT = click.option("--endpoint", metavar="URL", help="With s3://: the server, where it is not AWS.")
 
 
 @click.command(cls=Subcommand)
@@ -47,26 +66,48 @@ UNANCHORED = click.option(
 @OPEN
 @MANIFEST
 @UNANCHORED
+@SERIES
+@FROM
+@TO
+@SCENARIO
+@FIRST
+@ENDPOINT
 @OUTPUT
 @click.pass_obj
 def verify(
     settings: Settings,
+    /,
     *,
-    pack: Path,
+    pack: Path | None,
     keys: tuple[str, ...],
     opened: Path | None,
     manifest: Path | None,
     allow_unanchored: bool,
+    series: str | None,
     output: str,
+    **period: Any,
 ) -> int:
     """Check an evidence pack offline, step by step: ✓ holds, ✗ does not, – nothing given can tell.
 
     Trust comes from --key, never from the pack. With --manifest and its key it is also proven that the sealed manifest
-    belongs to the pack. Exit status 12 unless verified.
+    belongs to the pack. With --series all runs of a scenario are checked, and that none was left out. Exit status 12
+    unless verified.
     """
+    public = public_key(keys)
+    if series is not None:
+        if pack or opened or manifest or public is None:
+            raise UsageError("--series goes with --key, the signer's public key, and without PACK, --open, --manifest")
+        from sectum.cli.verifying_series import Asked, verify_series  # with what reads S3 it takes half a second
+
+        asked = Asked(uri=series, **period)
+        done = verify_series(settings, asked, key=public, allow_unanchored=allow_unanchored, output=output)
+        return 0 if done else NOT_VERIFIED
+    if any(value for name, value in period.items() if (name, value) != ("first", 1)):
+        raise UsageError("--from, --to, --scenario, --first and --endpoint go with --series; leave them out")
+    if pack is None:
+        raise UsageError("give the pack to verify, its zip or its folder; or --series, all runs of a scenario")
     if not pack.exists():
         raise UsageError(f"{pack}: no such pack; give the zip or its folder")
-    public = public_key(keys)
     checklist = check_pack(
         pack,
         key=public,

@@ -58,7 +58,8 @@ def test_a_series_with_a_pack_less_is_not_verified_in_every_format(out: Path, ke
     told = json.loads(sectum("--series", uri, "--key", key, "-o", "json").stdout)
     assert (told["store"], told["verified"], told["steps"][3]["mark"]) == (uri, False, "failed")
     assert set(told) == {
-        "store", "verified", "stamped", "allowUnanchored", "summary", "series", "since", "until", "steps", "runs",
+        "schema", "store", "verified", "stamped", "allowUnanchored", "summary", "series", "since", "until", "steps",
+        "runs",
     }  # fmt: skip
     assert sectum("--series", uri, "--key", key, "-o", "name").stdout == ""
     assert sectum("--series", uri, "--key", key, "--from", "2026-03-01", "-o", "name").stdout.split() == [

@@ -39,6 +39,7 @@ _CHECKS = (
     _Check("period", "period", ledger.period, "fine"),
     _Check("timestamps", "timestamps", ledger.timestamps, "fine"),
 )
+SCHEMA = "sectum.ai/series/v1"
 _MEANING = {check.id: check.open_is for check in _CHECKS}
 _WORDS = {Mark.DONE: "done", Mark.FAILED: "failed", Mark.OPEN: "open"}
 
@@ -95,6 +96,7 @@ class Chronicle:
         """For machines: the same as JSON types, with every run."""
         history = self.history
         return {
+            "schema": SCHEMA,
             "verified": self.verified,
             "stamped": False,
             "allowUnanchored": self.allow_unanchored,

@@ -109,7 +109,7 @@ class ObjectStoreOf:
         except FileNotFoundError:
             raise
         except (BaseError, OSError, ValueError, NotImplementedError) as error:
-            if isinstance(error, AlreadyExistsError) and _status(error) != 409:
+            if isinstance(error, AlreadyExistsError) and status_of(error) != 409:
                 raise
             raise _fault(what, error) from None
 
@@ -147,7 +147,7 @@ def _checked(name: str) -> str:
     return name
 
 
-def _status(error: Exception) -> int:
+def status_of(error: Exception) -> int:
     """The HTTP status that an error of obstore's is about; 0: none."""
     found = _STATUS.search(str(error))  # the first: what the server said stands behind it
     return int(found[1]) if found else 0
@@ -155,7 +155,7 @@ def _status(error: Exception) -> int:
 
 def _fault(what: str, error: Exception) -> StoreFault:
     """An error of obstore's in our words: it repeats the server's, with URLs and more."""
-    status, said = _status(error), str(error)
+    status, said = status_of(error), str(error)
     if status == 404 or isinstance(error, FileNotFoundError):
         return StoreFault(f"{what}: there is no such bucket or folder", temporary=False)
     if status in (401, 403):

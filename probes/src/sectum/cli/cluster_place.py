@@ -20,6 +20,7 @@ from obstore.store import S3Store
 
 from sectum.container import MAX_BYTES, MAX_MEMBERS
 from sectum.errors import NotStored, SectumError, UsageError
+from sectum.store import status_of
 
 MOST = MAX_BYTES + MAX_MEMBERS * 512
 """Bytes of the largest pack's zip."""
@@ -153,9 +154,11 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise NotStored(f"{what} is not in the bucket") from None
-    except (PermissionDeniedError, UnauthenticatedError):
-        raise CannotFetch(f"the bucket does not let you read {what}; set {_CREDENTIALS}") from None
     except (BaseError, BotoCoreError, OSError, ValueError) as error:
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError) or status_of(error) in (401, 403):
+            raise CannotFetch(f"the bucket does not let you read {what}; set {_CREDENTIALS}") from None
+        if status_of(error) == 404:
+            raise CannotFetch(f"{what} cannot be read: there is no such bucket at this server") from None
         raise CannotFetch(
             f"{what} cannot be read ({type(error).__name__}); "
             f"check --endpoint, AWS_REGION, the network, and {_CREDENTIALS}"

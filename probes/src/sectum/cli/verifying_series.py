@@ -46,7 +46,7 @@ def verify_series(settings: Settings, asked: Asked, *, key: bytes, allow_unancho
     show.emit(
         output,
         settings=settings,
-        document={"store": asked.uri, **told.as_json()},
+        document={**told.as_json(), "store": asked.uri},
         names=[each.run for each in told.history.runs] if told.verified else [],
         draw=lambda console, wide: _draw(console, told, shown=None if wide else _SHOWN),
     )

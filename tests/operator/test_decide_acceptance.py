@@ -249,7 +249,7 @@ def test_a_run_whose_snapshot_cannot_be_read_ends_when_none_of_its_jobs_runs(sta
     assert run["metadata"].get("finalizers", []) == []
     assert ({work.surface for work in there.began if work.stage == "clean"} == {"api", "search"}) == (stage == "clean")
     told = next(each["message"] for each in run["status"]["conditions"] if each["type"] == "Complete")
-    assert ("on api, search: empty these by hand" in told) == planted
+    assert ("on api, search: clean it up by hand" in told) == planted
 
 
 def test_deciding_changes_nothing_and_says_the_same_again() -> None:

@@ -214,10 +214,7 @@ def _left(seen: Observed) -> str:
     if not seen.planted or _status(seen.status.conditions, "CleanedUp") == "True":
         return ""
     names = ", ".join(each.name for each in seen.status.surfaces) or "its surfaces"
-    return (
-        f"what it planted may still be in the places of the synthetic tenants on {names}: empty these by hand, "
-        "else the next run finds them NotEmpty; then "
-    )
+    return f"what it planted may still be on {names}: clean it up by hand (docs/chart.md, Uninstalling), then "
 
 
 _WARNS = frozenset({"Inconclusive", "Leak"})

@@ -27,10 +27,10 @@ LAST = timedelta(seconds=30)
 """For letting go what has not ended, should the API server not do it at once."""
 _UNITS = {"s": 1, "m": 60}
 ADVICE = """\
-No operator cleans up after these runs now. Do not delete them yet: with a run goes its sealed manifest, which alone
-says what it planted where. Either install the chart again, under the same name in the same namespace: the operator
-goes on with them, cleans up and stores their packs. Or empty the places of the synthetic tenants on these surfaces
-by hand; until then the next run of the scenario finds them NotEmpty."""
+No operator cleans up after these runs now. Either install the chart again, under the same name in the same
+namespace: the operator goes on with these runs, cleans up and stores their packs. Do not delete them before that.
+Or clean up by hand, with copies of the scenario's stores and `sectum sweep-orphans`: docs/chart.md, "Uninstalling".
+Until one of both is done, the next run of such a scenario finds its surfaces NotEmpty."""
 
 
 @click.command("drain")

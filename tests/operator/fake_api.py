@@ -117,12 +117,12 @@ class FakeApi:
         if self.fail():
             raise TryAgain("500")
         self._allowed(kind)
+        if self.terminating and (kind.plural, name) not in self.objects:
+            raise Denied("403", terminating=True)
+        if self.refuse(kind, body):  # admission comes before the look whether the name is taken
+            raise Denied("403", terminating=False)
         if (kind.plural, name) in self.objects:
             raise AlreadyThere(name)
-        if self.terminating:
-            raise Denied("403", terminating=True)
-        if self.refuse(kind, body):
-            raise Denied("403", terminating=False)
         made = self.put(kind, {key: value for key, value in body.items() if key != "status"})
         if kind == EVENTS:
             made["order"] = len(self.writes)

@@ -266,6 +266,36 @@ def test_a_run_of_which_everything_is_denied_ends(kind: Any, ended: str) -> None
     assert why(driven(there), "Complete") == ("True", ended)
 
 
+def test_each_network_policy_is_asked_for_once_and_again_where_somebody_deleted_it() -> None:
+    there, asked, gone = world(), list[str](), list[str]()
+
+    def refuse(kind: Any, body: Any) -> bool:
+        asked.extend([body["metadata"]["name"]] if kind == POLICIES else [])
+        return False
+
+    def watch(there: Cluster) -> None:
+        if begun(there, "open") and not gone:
+            gone.append(there.api.all(POLICIES)[0]["metadata"]["name"])
+            there.api.remove(POLICIES, gone[0])
+
+    there.api.refuse = refuse
+    assert why(driven(there, watch), "Complete") == ("True", "Pass")
+    assert sorted(asked) == sorted([each["metadata"]["name"] for each in there.api.all(POLICIES)] + gone)
+
+
+def test_a_network_policy_that_a_fence_would_refuse_by_now_stays_and_a_foreign_one_is_not_taken() -> None:
+    there = world()
+    there.api.refuse = lambda kind, _body: kind == POLICIES and begun(there, "prepare")
+    assert why(driven(there), "Complete") == ("True", "Pass")
+
+    other = world()
+    [first, *_] = there.api.all(POLICIES)
+    other.api.put(POLICIES, {"metadata": {"name": first["metadata"]["name"], "labels": first["metadata"]["labels"]}})
+    run = driven(other)
+    assert why(run, "Complete") == ("True", "PrepareFailed")
+    assert "NameTaken" in run["status"]["conditions"][2]["message"]
+
+
 def test_a_job_of_that_name_which_is_not_ours_is_not_adopted() -> None:
     there = world()
     first = asyncio.run(names_of(there))

@@ -42,7 +42,7 @@ from sectum_operator.children import (
 from sectum_operator.decide import Decision, decide
 from sectum_operator.jobs import Images, Manifest
 from sectum_operator.messages import Assembled
-from sectum_operator.observe import Observed, observe, run_ended
+from sectum_operator.observe import Observed, observe, owned, run_ended
 from sectum_operator.readiness import stands
 from sectum_operator.reasons import Cause
 from sectum_operator.stages import FINALIZER, RUN_UID, Stage, Work, job_name
@@ -137,8 +137,7 @@ class Writer:
             return None
         denied: dict[Work, Cause] = {}
         try:
-            for policy in jobs.policies(seen.run, decision.scenario, decision.surfaces):
-                await self._allow(seen, policy)
+            await self._open(seen, jobs.policies(seen.run, decision.scenario, decision.surfaces))
         except (Denied, NotOurs) as error:
             self._insist(seen, decision.start, error)
             return _denied(error, decision.start)
@@ -157,13 +156,13 @@ class Writer:
                 denied |= found
         return denied or None
 
-    async def _allow(self, seen: Observed, policy: Manifest) -> None:
-        """Create a NetworkPolicy; that a fence would refuse it by now does not matter where it is there already."""
-        try:
-            await self._own(POLICIES, seen, policy)
-        except Denied:
-            if await self.api.get(POLICIES, seen.run.namespace, policy["metadata"]["name"]) is None:
-                raise
+    async def _open(self, seen: Observed, policies: list[Manifest]) -> None:
+        """Create the NetworkPolicies that are missing; one that is there stays, whatever a fence says of it by now."""
+        listed = await self.api.list(POLICIES, seen.run.namespace, labels=f"{RUN_UID}={seen.run.uid}")
+        there = {each["metadata"]["name"] for each in listed if owned(each["metadata"], seen.run.uid)}
+        for policy in policies:
+            if policy["metadata"]["name"] not in there:
+                await self._own(POLICIES, seen, policy)
 
     def _insist(self, seen: Observed, works: tuple[Work, ...], error: Denied | NotOurs) -> None:
         """Cleaning up and storing evidence are not given up because a quota or a fence says no for now.
@@ -182,8 +181,7 @@ class Writer:
             await self.api.create(kind, namespace, body)
         except AlreadyThere:
             found = await self.api.get(kind, namespace, name)
-            owners = found["metadata"].get("ownerReferences", ()) if found else ({"uid": seen.run.uid},)
-            if not any(each["uid"] == seen.run.uid for each in owners):
+            if found and not owned(found["metadata"], seen.run.uid):
                 raise NotOurs(f"{kind.plural} {name} is not this run's") from None
             return False
         return True

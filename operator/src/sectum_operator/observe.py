@@ -159,8 +159,8 @@ def _jobs(run: RunId, jobs: Iterable[Object], pods: list[Object], now: datetime)
     for each in jobs:
         meta = each["metadata"]
         work = work_of(meta.get("labels", {}))
-        if work and meta["name"] == job_name(run, work) and _owned(meta, run.uid):
-            mine = [pod for pod in pods if _owned(pod["metadata"], meta["uid"])]
+        if work and meta["name"] == job_name(run, work) and owned(meta, run.uid):
+            mine = [pod for pod in pods if owned(pod["metadata"], meta["uid"])]
             found[work] = _seen(work, each, _newest(mine), now)
     for pod in pods:  # its Job is gone, and it still runs
         work = work_of(pod["metadata"].get("labels", {}))
@@ -172,7 +172,8 @@ def _jobs(run: RunId, jobs: Iterable[Object], pods: list[Object], now: datetime)
     return found
 
 
-def _owned(meta: Object, uid: str) -> bool:
+def owned(meta: Object, uid: str) -> bool:
+    """Does the object of that UID own the one with this metadata?"""
     return any(each.get("uid") == uid for each in meta.get("ownerReferences", ()))
 
 

@@ -69,8 +69,8 @@ def test_a_namespace_is_not_held_up_by_a_run_in_flight_whose_operator_lost_its_r
         assert held(here, "nightly"), "or nothing would hold it up"
         here.delete(NAMESPACE_OF_RUNS)
         until(lambda: "deletionTimestamp" in (here.run("nightly") or {"metadata": "deletionTimestamp"})["metadata"])
-        until(lambda: here.run("nightly") is None, 5, log.read_text)
-        until(lambda: here.get(NAMESPACE_OF_RUNS) is None, 30, log.read_text)
+        until(lambda: here.run("nightly") is None, 20, log.read_text)
+        until(lambda: here.get(NAMESPACE_OF_RUNS) is None, 60, log.read_text)
 
 
 def test_an_operator_that_was_not_there_lets_the_run_go_when_it_comes_back(here: Release, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_an_operator_that_was_not_there_lets_the_run_go_when_it_comes_back(here:
     until(lambda: not here.jobs("nightly"))
     assert held(here, "nightly"), "nobody was there to let it go"
     with here.operator(tmp_path) as log:
-        until(lambda: here.get(NAMESPACE_OF_RUNS) is None, 30, log.read_text)
+        until(lambda: here.get(NAMESPACE_OF_RUNS) is None, 60, log.read_text)
 
 
 def test_a_run_that_is_deleted_in_a_namespace_that_stays_is_held_for_its_cleaning(
@@ -135,7 +135,7 @@ def test_draining_waits_for_runs_in_flight_and_lets_go_what_does_not_end(here: R
     threads = [threading.Thread(target=end, args=(here, "ends")), threading.Thread(target=come_later, args=(here,))]
     for each in threads:
         each.start()
-    drained = here.drain(tmp_path, "8s")
+    drained = here.drain(tmp_path, "15s")
     for each in threads:
         each.join()
     assert drained.returncode == 0, drained.stderr
@@ -161,14 +161,14 @@ def test_with_no_time_to_wait_runs_are_told_to_stop_and_let_go_at_once(here: Rel
     begun = time.monotonic()
     drained = here.drain(tmp_path, "0")
     assert drained.returncode == 0, drained.stderr
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60, "no more than it takes"
     assert not held(here, "nightly")
     assert cancelled(here, "nightly")
     again = here.drain(tmp_path, "0")
     assert f"LEFT {RUNS}/nightly" in again.stdout, "it is still there, and nobody sees to it"
 
 
-def test_where_the_rights_or_the_kinds_went_before_there_is_nothing_to_wait_for(here: Release, tmp_path: Path) -> None:
+def test_where_the_rights_went_before_there_is_nothing_to_wait_for(here: Release, tmp_path: Path) -> None:
     here.in_flight("nightly")
     here.delete(ROLES.format(RUNS, "roles") + "/sectum-drain")
     drained = here.drain(tmp_path, "10m")
@@ -202,7 +202,7 @@ def test_helm_uninstall_ends_with_a_run_in_flight_and_nothing_is_wedged(here: Re
                      ROLES.format(RUNS, "roles") + "/sectum-drain"):  # fmt: skip
             until(lambda: here.get(path) is None, said=lambda: path)  # noqa: B023
         here.delete(f"{collection('VerificationRun')}/nightly")
-        until(lambda: here.run("nightly") is None, 5)
+        until(lambda: here.run("nightly") is None, 20)
         until(lambda: not here.plane.client.get(collection("Pod")).json()["items"])
 
 

@@ -280,6 +280,8 @@ def test_the_server_s_refusals_are_told_apart(server: Server, namespace: str, mo
         with pytest.raises(TryAgain):
             await api.replace(RUNS, namespace, "nightly-1", version="1", pointer="/status", value={"phase": "Probing"})
         assert await api.get(RUNS, namespace, "none") is None
+        with pytest.raises(Denied, match="no kind nothings"):
+            await api.list(Resource("sectum.ai", "v1alpha1", "nothings"), namespace)
         await api.delete(JOBS, namespace, "none")
         found = await api.list(RUNS, namespace, fields="spec.scenarioRef.name=minimal")
         assert [each["metadata"]["name"] for each in found] == ["nightly-1"]

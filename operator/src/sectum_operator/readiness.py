@@ -13,6 +13,7 @@ from sectum.scenario import Scenario, parse
 from sectum_operator.acceptance import Refused, accept
 from sectum_operator.matrix import renewed
 from sectum_operator.observe import Object, run_ended
+from sectum_operator.passing import passing, scope_of
 from sectum_operator.reasons import Why
 from sectum_operator.statuses import LastRun, RunStatus, ScenarioStatus
 from sectum_operator.telling import condition
@@ -31,7 +32,12 @@ def stands(scenario: Object, runs: Iterable[Object], *, now: datetime) -> Scenar
         told = "runs of it can be accepted"
         conditions = condition(old.conditions, "Ready", "True", Why.ACCEPTED, told, now=now, generation=generation)
     update = {"observed_generation": generation, "conditions": conditions}
-    return _with_runs(old.model_copy(update=update), runs)
+    status = _with_runs(old.model_copy(update=update), runs)
+    leaks = any((each.type, each.status) == ("Passing", "False") for each in old.conditions)
+    known = None if isinstance(found, Refused) else found
+    passes = passing(known, status.last_whole_run, leaks=leaks, now=now)
+    conditions = condition(status.conditions, "Passing", *passes, now=now, generation=generation)
+    return status.model_copy(update={"conditions": conditions})
 
 
 def _with_runs(status: ScenarioStatus, runs: Iterable[Object]) -> ScenarioStatus:
@@ -64,8 +70,9 @@ def _ended(runs: Iterable[Object]) -> Iterator[_Ended]:
 def _after(before: ScenarioStatus, ended: _Ended) -> dict[str, Any]:
     """What one more run changes; the score is of whole runs, and none where there is no pack."""
     run = ended.status
-    last = LastRun(name=ended.name, verdict=run.verdict, finished_at=ended.finished, pack=run.pack)
-    told: dict[str, Any] = {"last_run": last}
+    scope = scope_of(run.scenario.snapshot) if run.scenario else None
+    last = LastRun(name=ended.name, verdict=run.verdict, finished_at=ended.finished, pack=run.pack, scope=scope)
+    told: dict[str, Any] = {"last_run": last} | ({"last_whole_run": last} if ended.whole else {})
     if (scenario := _snapshot(run)) is not None:
         told["cells"] = renewed(before.cells, run.matrix, scenario, at=ended.finished)
     return told | ({"score": run.score, "trend": _trend(before.score, run.score)} if ended.whole else {})

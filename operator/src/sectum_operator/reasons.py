@@ -60,6 +60,9 @@ class Why(StrEnum):
     NOT_REMOVED = "NotRemoved"  # something could not be removed; the pack lists it
     CLEAN_FAILED = "CleanFailed"
     CLEAN_DEADLINE = "CleanDeadline"
+    NOT_RUN = "NotRun"  # no run of all of the scenario has ended
+    SCENARIO_CHANGED = "ScenarioChanged"  # it verifies something else now than the run that passed
+    STALE = "Stale"  # the run that passed is too long ago
     SIGNED = "Signed"
     VERIFIED = "Verified"
     NOT_VERIFIED = "NotVerified"

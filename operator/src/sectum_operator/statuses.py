@@ -209,6 +209,8 @@ class LastRun(Shape):
     """When its last stage ended."""
     pack: StoredPack | None = None
     """Its evidence."""
+    scope: Digest | None = None
+    """Digest of what it verified: the scenario's spec without schedule, limits and accepted risks."""
 
 
 class ScenarioStatus(Status):
@@ -216,6 +218,8 @@ class ScenarioStatus(Status):
 
     last_run: LastRun | None = None
     """The newest run that has ended."""
+    last_whole_run: LastRun | None = None
+    """The newest one of all of the scenario, no subset: what the condition Passing is about."""
     score: Score | None = None
     """That of the last run of the whole scenario, weighed as docs/verdicts.md says; absent where it left no pack."""
     trend: Literal["Better", "Same", "Worse"] | None = None

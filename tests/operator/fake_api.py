@@ -154,9 +154,8 @@ class FakeApi:
         return copy.deepcopy(found)
 
     async def delete(self, kind: Resource, namespace: str, name: str) -> None:
-        assert kind == JOBS
         if (kind.plural, name) in self.objects:
-            self.remove(kind, name, foreground=True)
+            self.remove(kind, name, foreground=kind == JOBS)
         self._wrote(f"delete {kind.plural} {name}")
 
     def remove(self, kind: Resource, name: str, *, foreground: bool = False) -> None:

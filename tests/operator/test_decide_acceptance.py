@@ -8,11 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sectum_operator.acceptance import accept
 from sectum_operator.api import JOBS, RUNS, SCENARIOS
 from sectum_operator.apply import Writer
 from sectum_operator.decide import SCENARIO_PATIENCE, decide
 from sectum_operator.observe import observe
 from sectum_operator.readiness import stands
+from sectum_operator.scenarios import Scenarios
 from sectum_operator.stages import FINALIZER
 
 from tests.operator import cluster, samples
@@ -84,7 +86,7 @@ def test_a_scenario_that_the_cluster_cannot_take_is_refused_with_the_field(
     assert named in run["status"]["conditions"][0]["message"]
     assert there.api.all(JOBS) == []
     scenario = there.api.objects[SCENARIOS.plural, "minimal"]
-    asyncio.run(writer(there).scenario(cluster.NAMESPACE, "minimal"))
+    asyncio.run(Scenarios(there.api, cluster.IMAGES, there.api.clock).look(cluster.NAMESPACE, "minimal"))
     assert why(scenario, "Ready") == ("False", reason)
     assert named in scenario["status"]["conditions"][0]["message"]
 
@@ -276,8 +278,8 @@ def test_a_scenario_shows_the_newest_run_that_ended_though_it_was_deleted_since(
     refused = ended("refused", timedelta(hours=3))
     del refused["status"]["startedAt"]
     scenario = cluster.scenario()
-    status = stands(scenario, [second, refused, first], now=START)
+    status = stands(scenario, accept(scenario), [second, refused, first], now=START)
     assert status.last_run
     assert (status.last_run.name, status.last_run.verdict) == ("second", "Leak")
     scenario["status"] = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    assert stands(scenario, [first], now=START) == status
+    assert stands(scenario, accept(scenario), [first], now=START) == status

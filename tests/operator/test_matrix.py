@@ -8,6 +8,7 @@ import pytest
 from sectum import coverage
 from sectum.score import score
 from sectum.wording import ATTACKS
+from sectum_operator.acceptance import accept
 from sectum_operator.matrix import renewed
 from sectum_operator.messages import assembled, read_message
 from sectum_operator.readiness import stands
@@ -122,7 +123,7 @@ def ended(name: str, hours: int, *, run: dict[str, Any] | None, **spec: Any) -> 
 
 
 def status(scenario: dict[str, Any], *ended_runs: dict[str, Any]) -> ScenarioStatus:
-    found = stands(scenario, ended_runs, now=START)
+    found = stands(scenario, accept(scenario), ended_runs, now=START)
     scenario["status"] = found.model_dump(mode="json", by_alias=True, exclude_none=True)
     return found
 

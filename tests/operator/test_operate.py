@@ -47,7 +47,13 @@ def test_a_setting_that_is_wrong_is_named(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "said"), [("drain", "SECTUM_NAMESPACES"), ("operate", "SECTUM_NAMESPACES"), ("prepare", "--generation")]
+    ("verb", "said"),
+    [
+        ("drain", "SECTUM_NAMESPACES"),
+        ("operate", "SECTUM_NAMESPACES"),
+        ("prepare", "--generation"),
+        ("trigger", "--scenario"),
+    ],
 )
 def test_help_says_what_a_verb_needs(verb: str, said: str) -> None:
     assert said in CliRunner().invoke(cli, [verb, "--help"]).output

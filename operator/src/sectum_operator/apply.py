@@ -40,10 +40,10 @@ from sectum_operator.children import (
     with_pack_name,
 )
 from sectum_operator.decide import Decision, decide
+from sectum_operator.history import surplus, untold
 from sectum_operator.jobs import Images, Manifest
 from sectum_operator.messages import Assembled
 from sectum_operator.observe import Observed, observe, owned, run_ended
-from sectum_operator.readiness import stands
 from sectum_operator.reasons import Cause
 from sectum_operator.stages import FINALIZER, RUN_UID, Stage, Work, job_name
 from sectum_operator.statuses import PackStatus
@@ -122,14 +122,12 @@ class Writer:
             return observe(live, scenario=None, jobs=(), pods=(), runs=(), now=now)
         mine, scenario = f"{RUN_UID}={meta['uid']}", live["spec"]["scenarioRef"]["name"]
         children = await self.api.list(JOBS, namespace, labels=mine)
-        return observe(
-            live,
-            scenario=await self.api.get(SCENARIOS, namespace, scenario),
-            jobs=children,
-            pods=await self.api.list(PODS, namespace, labels=mine),
-            runs=[] if children else await self.api.list(RUNS, namespace, fields=f"spec.scenarioRef.name={scenario}"),
-            now=now,
-        )
+        about = await self.api.get(SCENARIOS, namespace, scenario)
+        alone = children and not (about and about["spec"].get("concurrencyPolicy") == "Replace")
+        runs = [] if alone else await self.api.list(RUNS, namespace, fields=f"spec.scenarioRef.name={scenario}")
+        pods = await self.api.list(PODS, namespace, labels=mine)
+        seen = observe(live, scenario=about, jobs=children, pods=pods, runs=runs, now=now)
+        return replace(seen, refused=untold(runs))
 
     async def _start(self, seen: Observed, decision: Decision) -> dict[Work, Cause] | None:
         """Create what is to be started; what was denied, if anything was: nothing named where the namespace goes."""
@@ -201,6 +199,8 @@ class Writer:
             version = await self._tell(RUNS, live, status, version)
         if decision.finalizer is False:
             await self._set_finalizer(live, version, stands=False)
+        if decision.evidence:
+            await self._forget_packs(seen)
 
     async def _tell(self, kind: Resource, live: Object, status: BaseModel, version: str) -> str:
         """The one status write; none where nothing changed."""
@@ -233,6 +233,13 @@ class Writer:
                 return name
         raise NotOurs(f"EvidencePack {seen.run.name} is another run's")
 
+    async def _forget_packs(self, seen: Observed) -> None:
+        """One more of the scenario's is there: the objects of the oldest go, and nothing in the store."""
+        mine = f"spec.scenarioRef.name={seen.spec.scenario_ref.name}"
+        for name in surplus(await self.api.list(PACKS, seen.run.namespace, fields=mine)):
+            _say(seen, f"EvidencePack {name} is beyond what is kept and deleted")
+            await self.api.delete(PACKS, seen.run.namespace, name)
+
     async def _tell_of_pack(self, found: Object, evidence: Assembled) -> None:
         meta, before = found["metadata"], PackStatus.model_validate(found.get("status") or {})
         now, generation = self.clock().replace(microsecond=0), meta.get("generation", 1)
@@ -247,16 +254,6 @@ class Writer:
             return
         except ApiFault as error:
             _say(seen, f"an Event was not posted: {error}")
-
-    async def scenario(self, namespace: str, name: str) -> float | None:
-        """Say how a scenario stands. Raises ApiFault."""
-        live = await self.api.get(SCENARIOS, namespace, name)
-        if live is None:
-            return None
-        runs = await self.api.list(RUNS, namespace, fields=f"spec.scenarioRef.name={name}")
-        status = stands(live, runs, now=self.clock().replace(microsecond=0))
-        await self._tell(SCENARIOS, live, status, live["metadata"]["resourceVersion"])
-        return None
 
 
 def _denied(error: ApiFault, works: tuple[Work, ...]) -> dict[Work, Cause]:

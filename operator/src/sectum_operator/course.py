@@ -76,6 +76,8 @@ class Course:
             return Why.DELETED
         if self.seen.spec.cancel:
             return Why.CANCELLED
+        if any(each.type == "Replaced" for each in self.seen.status.conditions):
+            return Why.REPLACED
         return Why.TIMED_OUT if self.now >= self.timeout else None
 
     @property

@@ -99,13 +99,23 @@ def _undecided(seen: Observed, now: datetime) -> Decision | None:
     if isinstance(scenario, Refused):
         return _refuse(seen, now, scenario.reason, scenario.message)
     if active := [each.name for each in seen.others if each.accepted]:
-        told = f"{active[0]} verifies this scenario and has not ended"
-        return _refuse(seen, now, Refusal.CONCURRENCY_FORBIDDEN, told)
-    mine = (seen.created, seen.run.uid)
-    older = [each for each in seen.others if (each.created, each.uid) < mine and now < each.created + OLDER_PATIENCE]
+        return _while_active(seen, now, active[0], scenario)
+    older = [
+        each for each in seen.others if (each.created, each.uid) < _age(seen) and now < each.created + OLDER_PATIENCE
+    ]
     if older:
         return _wait(seen, now, Why.WAITING, f"{older[0].name} is older and goes first", until=now + SOON)
     return _accept(seen, now, seen.scenario["metadata"], scenario)
+
+
+def _while_active(seen: Observed, now: datetime, active: str, scenario: Scenario) -> Decision:
+    """One run at a time: refuse this one, or let it wait until the other has stopped for it."""
+    if scenario.spec.concurrency_policy == "Forbid":
+        told = f"{active} verifies this scenario and has not ended"
+        return _refuse(seen, now, Refusal.CONCURRENCY_FORBIDDEN, told)
+    if newer := [each.name for each in seen.others if each.replaces and (each.created, each.uid) > _age(seen)]:
+        return _refuse(seen, now, Refusal.CONCURRENCY_FORBIDDEN, f"{newer[0]} is newer and replaces {active}")
+    return _wait(seen, now, Why.REPLACES, f"{active} is made to stop and cleaned up after first", until=now + SOON)
 
 
 def _accept(seen: Observed, now: datetime, meta: dict[str, str | int], scenario: Scenario) -> Decision:
@@ -120,7 +130,10 @@ def _accept(seen: Observed, now: datetime, meta: dict[str, str | int], scenario:
     told = f"generation {resolved.generation} of {scenario.metadata.name}"
     status = _told(seen, now, "True", Why.ACCEPTED, told)
     return Decision(
-        status=status.model_copy(update={"phase": Phase.PENDING, "started_at": now, "scenario": resolved}), wake=now
+        status=status.model_copy(
+            update={"phase": Phase.PENDING, "started_at": now, "scenario": resolved, "refused": seen.refused}
+        ),
+        wake=now,
     )
 
 
@@ -158,6 +171,8 @@ def _accepted(seen: Observed, now: datetime) -> Decision:
     if not seen.jobs and any(each.accepted and (each.created, each.uid) < _age(seen) for each in seen.others):
         return _refuse(seen, now, Refusal.CONCURRENCY_FORBIDDEN, "accepted at the same moment as an older run")
     course = Course(seen, scenario, now)
+    if not course.stop and (newer := next((each.name for each in seen.others if each.replaces), None)):
+        return _replaced(seen, now, newer)
     step = next_step(course)
     return Decision(
         start=step.start,
@@ -169,6 +184,14 @@ def _accepted(seen: Observed, now: datetime) -> Decision:
         scenario=scenario,
         surfaces=course.surfaces,
     )
+
+
+def _replaced(seen: Observed, now: datetime, newer: str) -> Decision:
+    """Written before anything is stopped: the run stays stopped, whatever becomes of the one that wants its place."""
+    conditions = condition(
+        seen.status.conditions, "Replaced", "True", Why.REPLACED, f"by {newer}", now=now, generation=seen.generation
+    )
+    return Decision(status=seen.status.model_copy(update={"conditions": conditions}), wake=now)
 
 
 def _age(seen: Observed) -> tuple[datetime, str]:

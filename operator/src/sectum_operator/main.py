@@ -8,7 +8,7 @@ import sys
 import click
 from sectum.errors import SectumError
 
-VERBS = ("drain", "operate", "prepare", "version")
+VERBS = ("drain", "operate", "prepare", "trigger", "version")
 
 
 class Verbs(click.Group):

@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 from sectum_operator.messages import Message, read_message
-from sectum_operator.reasons import Cause
+from sectum_operator.reasons import Cause, Why
 from sectum_operator.resources import RunSpec
 from sectum_operator.stages import FINALIZER, LET_GO, RUN_UID, RunId, Work, job_name, work_of
-from sectum_operator.statuses import RunStatus
+from sectum_operator.statuses import RefusedSlot, RunStatus
 
 Object = Mapping[str, Any]
 """A Kubernetes object, as JSON."""
@@ -71,6 +71,8 @@ class OtherRun:
     created: datetime
     uid: str
     accepted: bool
+    replaces: bool = False
+    """Does it wait for the one under way to stop for it?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Observed:
     """Was the finalizer taken off before its time?"""
     terminating: bool = False
     """Is the namespace being deleted?"""
+    refused: tuple[RefusedSlot, ...] = ()
+    """Ticks that its Open record has to name; matters until the run is accepted."""
     denied: Mapping[Work, Cause] = field(default_factory=dict)
     """Jobs that the API server has just refused to create."""
 
@@ -148,9 +152,12 @@ def _others(mine: RunId, spec: RunSpec, runs: Iterable[Object], now: datetime) -
         waits = each.get("spec", {}).get("suspend") is True
         if not same or meta["uid"] == mine.uid or run_ended(each):
             continue
-        accepted = condition_of(each, "Accepted").get("status") == "True"
+        decided = condition_of(each, "Accepted")
+        accepted = decided.get("status") == "True"
         if accepted or not (waits or meta.get("deletionTimestamp")):
-            yield OtherRun(meta["name"], moment(meta.get("creationTimestamp")) or now, meta["uid"], accepted)
+            created = moment(meta.get("creationTimestamp")) or now
+            replaces = not accepted and decided.get("reason") == Why.REPLACES
+            yield OtherRun(meta["name"], created, meta["uid"], accepted, replaces)
 
 
 def _jobs(run: RunId, jobs: Iterable[Object], pods: list[Object], now: datetime) -> dict[Work, JobSeen]:

@@ -17,6 +17,7 @@ from sectum_operator.apply import Writer
 from sectum_operator.handlers import Key, Kind, Known, relist_for_ever, watch
 from sectum_operator.lease import Lease
 from sectum_operator.logs import log_json
+from sectum_operator.scenarios import Scenarios
 from sectum_operator.settings import Settings, read_settings
 from sectum_operator.workqueue import WorkQueue
 
@@ -33,10 +34,15 @@ def command() -> None:
 async def operate(settings: Settings) -> None:
     """Until kopf ends: by a signal well, else by what it raises."""
     api = connect()
-    writer = Writer(api, settings.images, lambda: datetime.now(UTC), settings.instance)
+
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    writer = Writer(api, settings.images, clock, settings.instance)
+    scenarios = Scenarios(api, settings.images, clock)
 
     async def look(key: Key) -> float | None:
-        by_kind = {Kind.RUN: writer.run, Kind.SCENARIO: writer.scenario}
+        by_kind = {Kind.RUN: writer.run, Kind.SCENARIO: scenarios.look}
         return await by_kind[key.kind](key.namespace, key.name)
 
     queue: WorkQueue[Key] = WorkQueue(look)

@@ -5,7 +5,6 @@ It may encrypt under the customer's key and create that one Secret; it can neith
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import logging
 import os
@@ -16,20 +15,21 @@ from typing import Any
 
 import click
 import httpx2
-from lightkube import Client, KubeConfig
+from lightkube import Client
 from lightkube.core.exceptions import ApiError
 from lightkube.generic_resource import GenericNamespacedResource, create_namespaced_resource
 from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 from lightkube.resources.core_v1 import Secret
 from sectum import series, termination
-from sectum.boundary import Address, api_server, opened
 from sectum.codec import digest
-from sectum.errors import ScenarioError, StoreFault
+from sectum.errors import ScenarioError
 from sectum.manifest import header
 from sectum.pipeline import draw
 from sectum.plan import Subset
 from sectum.scenario import Scenario, parse
 from sectum.secrets_dir import secrets_in
+
+from sectum_operator.pod_client import connected, known, let_through
 
 GROUP, VERSION = "sectum.ai", "v1alpha1"
 SECRET_TYPE = "sectum.ai/manifest"  # noqa: S105  (no password)
@@ -49,31 +49,15 @@ def prepare(*, run: str, uid: str, generation: int) -> int:
     try:
         status, message = (
             0,
-            _prepared(_client(), os.environ["SECTUM_NAMESPACE"], run=run, uid=uid, generation=generation),
+            _prepared(connected(), os.environ["SECTUM_NAMESPACE"], run=run, uid=uid, generation=generation),
         )
     except Exception as error:  # noqa: BLE001  (the last resort: a status and a message)
-        status, message = termination.of_failure(_known(error))
+        status, message = termination.of_failure(known(error))
     termination.leave({"stage": "prepare", "ok": status == 0, **message})
     return status
 
 
-def _client() -> Client:
-    path = os.environ.get("SECTUM_KUBECONFIG")
-    return Client(KubeConfig.from_file(path) if path else KubeConfig.from_service_account(), trust_env=False)
-
-
-def _known(error: Exception) -> Exception:
-    """What the API server or the way to it did, without its words."""
-    if isinstance(error, ApiError):
-        code = error.status.code or 0
-        return StoreFault(f"the API server answered {code}", temporary=code >= 500 or code == 429)
-    if isinstance(error, httpx2.HTTPError):
-        return StoreFault(f"the API server cannot be reached ({type(error).__name__})")
-    return error
-
-
 def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation: int) -> dict[str, Any]:
-    _await(api_server())
     found = _got(client, _Run, run, namespace)
     if found["metadata"]["uid"] != uid:
         raise Changed("the VerificationRun", "is another one of the same name")
@@ -85,7 +69,7 @@ def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation:
     subset = Subset.out_of(found["spec"].get("subset"))
     secrets = Path(os.environ.get("SECTUM_MOUNTS", "/var/run/sectum")) / "secrets"
     key = scenario.spec.manifest.spec.wrapper(secrets_in(secrets))
-    _await(scenario.spec.manifest.spec.address())
+    let_through(scenario.spec.manifest.spec.address())
     occasion = series.occasion(
         uid=about["metadata"]["uid"],
         generation=generation,
@@ -101,12 +85,6 @@ def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation:
         "digest": digest(scenario.snapshot()),
         "surfaces": [each.name for each in scenario.spec.surfaces if each.name in with_trials],
     }
-
-
-def _await(address: Address | None) -> None:
-    """The network plug-in opens a pod's way a moment after its start."""
-    if address is not None:
-        asyncio.run(opened([address]))
 
 
 def _got(client: Client, kind: type[GenericNamespacedResource], name: str, namespace: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sectum.errors import ScenarioError
 from sectum.scenario import Scenario, parse
 
-from sectum_operator.acceptance import Refused, accept
+from sectum_operator.acceptance import Refused
 from sectum_operator.matrix import renewed
 from sectum_operator.observe import Object, run_ended
 from sectum_operator.passing import passing, scope_of
@@ -19,11 +19,10 @@ from sectum_operator.statuses import LastRun, RunStatus, ScenarioStatus
 from sectum_operator.telling import condition
 
 
-def stands(scenario: Object, runs: Iterable[Object], *, now: datetime) -> ScenarioStatus:
-    """How it stands; of a run that was deleted since, what was said before stays."""
+def stands(scenario: Object, found: Scenario | Refused, runs: Iterable[Object], *, now: datetime) -> ScenarioStatus:
+    """How it stands, `found` being what acceptance makes of it; of a run deleted since, what was said stays."""
     old = ScenarioStatus.model_validate(scenario.get("status") or {})
     generation = scenario["metadata"].get("generation", 0)
-    found = accept(scenario)
     if isinstance(found, Refused):
         conditions = condition(
             old.conditions, "Ready", "False", found.reason, found.message, now=now, generation=generation

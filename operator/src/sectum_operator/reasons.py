@@ -44,11 +44,15 @@ class Why(StrEnum):
     ACCEPTED = "Accepted"
     AS_ASKED = "AsAsked"
     SUSPENDED = "Suspended"
+    SCHEDULED = "Scheduled"
+    NO_SCHEDULE = "NoSchedule"
     WAITING = "Waiting"  # for something that has a deadline; the message says for what
     RUNNING = "Running"
     ENDED = "Ended"
     CANCELLED = "Cancelled"
     TIMED_OUT = "TimedOut"
+    REPLACES = "Replaces"  # it waits for the run under way, which is made to stop for it
+    REPLACED = "Replaced"  # made to stop for another run of the scenario
     DELETED = "Deleted"
     PREPARE_FAILED = "PrepareFailed"
     OPEN_FAILED = "OpenFailed"

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.chart import samples
-from tests.chart.cluster import OPERATOR, Cluster, publish_api_server, wait_until, write_kubeconfig
+from tests.chart.cluster import OPERATOR, TRIGGER, Cluster, publish_api_server, wait_until, write_kubeconfig
 from tests.chart.helm import CHART, NAMESPACE, RELEASE, VALUES, helm
 from tests.operator.control_plane import running
 
@@ -30,9 +30,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         assert result.returncode == 0, result.stderr
         bad = samples.job("probe", uid="nonsense")
         policy = samples.network_policy(stage="nonsense")
+        schedule = samples.cron_job()
+        schedule["spec"]["suspend"] = True
+        triggered = samples.triggered()
+        triggered["spec"]["timeout"] = "1h"
         wait_until(
             lambda: made.create(bad, OPERATOR).status_code == made.create(policy, OPERATOR).status_code
-            == made.create(samples.cron_job(), OPERATOR).status_code == httpx.codes.UNPROCESSABLE_ENTITY,
+            == made.create(schedule, OPERATOR).status_code == made.create(triggered, TRIGGER).status_code
+            == httpx.codes.UNPROCESSABLE_ENTITY,
             "the fences are at work",
         )  # fmt: skip
         yield made

@@ -1,4 +1,4 @@
-"""Ways round the fences on NetworkPolicies, CronJobs, deletions, the three kinds and prepare's Secret."""
+"""Ways round the fences on NetworkPolicies, deletions, the three kinds and prepare's Secret."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tests.chart.helm import RUNS
 from tests.chart.samples import (
     OTHER_UID,
     Document,
-    cron_job,
     manifest_secret,
     network_policy,
     owner,
@@ -136,8 +135,7 @@ def default_deny() -> Document:
 
 
 def others() -> Iterator[Escape]:
-    """CronJobs, deletions, specs."""
-    yield Escape("cronjobs/none", "one with a good Job", cron_job())
+    """Deletions, specs."""
     yield Escape("deletes/own", "default-deny", default_deny(), "delete")
     stranger = {"kind": "Job", "metadata": {"name": "somebody-s", "namespace": RUNS}}
     yield Escape("deletes/own", "somebody's Job", stranger, "delete")

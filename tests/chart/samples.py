@@ -135,15 +135,56 @@ def manifest_secret(*, uid: str = UID, size: int = 1000) -> Document:
     }  # fmt: skip
 
 
+TRIGGERED = "quickstart-0123abcd"
+"""The name of a scenario's CronJob."""
+
+
 def cron_job() -> Document:
-    """A CronJob whose Jobs are good ones, but for what a CronJob cannot say of them."""
-    good = job("probe")
+    """The CronJob of a scenario's schedule."""
+    labels = {
+        "app.kubernetes.io/name": "sectum", "app.kubernetes.io/component": "trigger",
+        "app.kubernetes.io/managed-by": "sectum-operator", "sectum.ai/scenario": "quickstart",
+        "sectum.ai/stage": "trigger",
+    }  # fmt: skip
+
+    def field(name: str, path: str) -> Document:
+        return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+
+    pod = _pod("prepare", "", "", "")
+    container = pod["containers"][0] | {
+        "name": "trigger", "args": ["trigger", "--scenario", "quickstart"],
+        "env": [field("SECTUM_NAMESPACE", "metadata.namespace"),
+                field("SECTUM_JOB", "metadata.labels['batch.kubernetes.io/job-name']")],
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }  # fmt: skip
+    pod |= {
+        "serviceAccountName": "sectum-trigger", "terminationGracePeriodSeconds": 30, "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+    }  # fmt: skip
     return {
         "apiVersion": "batch/v1", "kind": "CronJob",
-        "metadata": {"name": "nightly", "namespace": RUNS, "labels": good["metadata"]["labels"],
-                     "ownerReferences": [owner()]},
-        "spec": {"schedule": "0 3 * * *", "jobTemplate": {
-            "metadata": {"labels": good["metadata"]["labels"]}, "spec": good["spec"]}},
+        "metadata": {
+            "name": TRIGGERED, "namespace": RUNS, "labels": labels, "annotations": {"sectum.ai/spec": "ab" * 32},
+            "ownerReferences": [owner("quickstart") | {"kind": "IsolationScenario"}],
+        },
+        "spec": {
+            "schedule": "0 3 1 * *", "timeZone": "Europe/Berlin", "startingDeadlineSeconds": 3600,
+            "concurrencyPolicy": "Allow", "successfulJobsHistoryLimit": 1, "failedJobsHistoryLimit": 1,
+            "jobTemplate": {"metadata": {"labels": copy.deepcopy(labels)}, "spec": {
+                "backoffLimit": 6, "activeDeadlineSeconds": 900, "ttlSecondsAfterFinished": 3600, "completions": 1,
+                "parallelism": 1, "template": {"metadata": {"labels": copy.deepcopy(labels)}, "spec": pod},
+            }},
+        },
+    }  # fmt: skip
+
+
+def triggered() -> Document:
+    """The run that a trigger asks for."""
+    return {
+        "apiVersion": "sectum.ai/v1alpha1", "kind": "VerificationRun",
+        "metadata": {"name": f"{TRIGGERED}-29939700", "namespace": RUNS},
+        "spec": {"scenarioRef": {"name": "quickstart"}, "slot": "2026-12-04T11:00:00Z"},
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from sectum.scenario import parse
+from sectum_operator.cronjobs import cron_job
 from sectum_operator.jobs import Images, job, policies
 from sectum_operator.stages import ON_SURFACES, RunId, Stage, Work
 
@@ -19,6 +20,7 @@ from tests.chart.cluster import (
     OPERATOR,
     POLICIES,
     PREPARE,
+    TRIGGER,
     Cluster,
     by_right,
     collection,
@@ -26,6 +28,7 @@ from tests.chart.cluster import (
     wait_until,
     with_all_rights,
 )
+from tests.chart.cron_job_escapes import CRON_JOB_ESCAPES
 from tests.chart.escapes import GONE, Escape, but
 from tests.chart.helm import RUNS
 from tests.chart.job_escapes import BOX, JOB_ESCAPES, POD
@@ -34,7 +37,7 @@ from tests.operator import cluster as cluster_samples
 from tests.operator.control_plane import assets
 
 pytestmark = pytest.mark.timeout(180)
-ESCAPES = [*JOB_ESCAPES, *OTHER_ESCAPES]
+ESCAPES = [*JOB_ESCAPES, *CRON_JOB_ESCAPES, *OTHER_ESCAPES]
 BINDINGS = POLICIES.removesuffix("ies") + "ybindings"
 MERGE = {"Content-Type": "application/merge-patch+json"}
 
@@ -47,7 +50,7 @@ def stored(cluster: Cluster) -> Iterator[Cluster]:
         document["metadata"] |= {"name": name, "ownerReferences": [reference]}
     theirs[-1]["metadata"] |= {"name": "somebody-s", "ownerReferences": []}
     ours = [samples.job("probe"), samples.network_policy(), samples.manifest_secret(), samples.scenario()]
-    made = [*ours, samples.run(), samples.run("default"), *theirs]
+    made = [*ours, samples.run(), samples.run("default"), samples.cron_job(), samples.triggered(), *theirs]
     for document in made:
         answer = cluster.create(document, dry=False)
         assert answer.status_code == httpx.codes.CREATED, answer.text
@@ -143,6 +146,8 @@ def good() -> dict[str, tuple[dict[str, Any], str]]:
     policies |= {"a policy to the agent": to_cidr("169.254.170.23/32", port=80)}
     policies |= {"a policy to nothing": but(samples.network_policy(), "spec", "egress", to=GONE)}
     secrets = {"a manifest": samples.manifest_secret(), "a large one": samples.manifest_secret(size=900 * 1024 - 3)}
+    jobs["a scenario's CronJob"] = (samples.cron_job(), OPERATOR)
+    jobs["the run of a tick"] = (samples.triggered(), TRIGGER)
     return jobs | {why: (each, OPERATOR) for why, each in policies.items()} | {
         why: (each, PREPARE) for why, each in secrets.items()
     }  # fmt: skip
@@ -162,6 +167,8 @@ def built() -> dict[str, dict[str, Any]]:
     images = Images(operator=samples.OPERATOR_IMAGE, probes=samples.PROBES_IMAGE)
     works = [Work(stage, "api" if stage in ON_SURFACES else "", 2) for stage in Stage]
     made = {str(work): job(run, scenario, work, images=images, generation=3) for work in works}
+    about = scenario.model_copy(update={"spec": scenario.spec.model_copy(update={"schedule": "0 3 1 * *"})})
+    made["CronJob"] = cron_job(about, samples.UID, namespace=RUNS, image=images.operator)
     return made | {each["metadata"]["name"]: each for each in policies(run, scenario, ["api", "search"])}
 
 
@@ -183,7 +190,7 @@ def test_the_operator_deletes_what_a_run_owns_and_changes_finalizers_and_statuse
 
 
 def test_others_are_not_fenced(stored: Cluster) -> None:
-    for escape in (JOB_ESCAPES[0], *(each for each in ESCAPES if each.why in ("one with a good Job", "default-deny"))):
+    for escape in (JOB_ESCAPES[0], *(each for each in ESCAPES if each.why in ("a good stage's", "default-deny"))):
         assert let_through(attempt(stored, escape, "somebody-else"))
 
 

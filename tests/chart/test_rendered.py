@@ -197,7 +197,7 @@ def test_the_namespace_of_runs_is_kept_and_restricted() -> None:
 
 def fences(*arguments: str) -> str:
     found = [each for each in rendered(*arguments) if each["kind"].startswith("ValidatingAdmission")]
-    assert len(found) == 12
+    assert len(found) == 14
     return json.dumps(found, sort_keys=True)
 
 
@@ -258,7 +258,8 @@ def test_runs_are_cut_off_from_their_first_moment() -> None:
         "policyTypes": ["Ingress", "Egress"],
     }
     reaching = named(rendered(), "NetworkPolicy", "sectum-api-server")["spec"]
-    assert reaching["podSelector"]["matchLabels"]["sectum.ai/stage"] == "prepare"
+    [who] = reaching["podSelector"]["matchExpressions"]
+    assert (who["key"], who["operator"], who["values"]) == ("sectum.ai/stage", "In", ["prepare", "trigger"])
 
 
 def leaves(node: Any, path: str = "") -> Iterator[str]:

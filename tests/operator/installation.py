@@ -45,14 +45,17 @@ ENTRY = {
     IMAGES.operator: [sys.executable, "-c", CALL.format("sectum_operator.main", "main", "main")],
     IMAGES.probes: [sys.executable, "-c", CALL.format("sectum.pod", "main", "main")],
 }
-ACCOUNTS = ("sectum-prepare", "sectum-probe", "sectum-sign")
+ACCOUNTS = ("sectum-prepare", "sectum-probe", "sectum-sign", "sectum-trigger")
 CREDENTIALS = {"accessKeyId": "test", "secretAccessKey": "test-secret-key"}
-_GROUPS = {"jobs": "/apis/batch/v1", "networkpolicies": "/apis/networking.k8s.io/v1"}
+_GROUPS = {"jobs": "/apis/batch/v1", "cronjobs": "/apis/batch/v1", "networkpolicies": "/apis/networking.k8s.io/v1"}
 _KINDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-_RIGHTS = [
-    {"apiGroups": [GROUP], "resources": ["verificationruns", "isolationscenarios"], "verbs": ["get"]},
-    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
-]
+_RIGHTS = {
+    "prepare": [
+        {"apiGroups": [GROUP], "resources": ["verificationruns", "isolationscenarios"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+    ],
+    "trigger": [{"apiGroups": [GROUP], "resources": ["verificationruns"], "verbs": ["create"]}],
+}
 
 
 @dataclass(frozen=True)
@@ -92,15 +95,17 @@ class Installation:
         """Create a Secret."""
         self.create("secrets", {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data})
 
-    def scenario(self, notes: NotesApp, *, name: str = "notes", surfaces: tuple[str, ...] = ("api",)) -> Json:
-        """Create a scenario for the app, and the Secrets that it names; each scenario has buckets of its own."""
+    def scenario(
+        self, notes: NotesApp, *, name: str = "notes", surfaces: tuple[str, ...] = ("api",), **spec: Any
+    ) -> Json:
+        """Create a scenario for the app, with more of a `spec`, and its Secrets; each has buckets of its own."""
         for surface in surfaces:
             tokens = {".".join(user): token for user, token in notes.tokens.items()}
             self.secret(f"sectum-surface-{surface}-{name}", tokens)
         for secret in ("kms-encrypt", "kms-decrypt", "store-evidence", "store-records"):
             self.secret(f"sectum-{secret}-{name}", CREDENTIALS)
         self.secret(f"sectum-signer-{name}", {"private.pem": self.pem.decode()})
-        document = notes_scenario(notes.url, surfaces=surfaces, **self._spec(name))
+        document = notes_scenario(notes.url, surfaces=surfaces, **self._spec(name), **spec)
         for each in document["spec"]["surfaces"]:
             each["credentials"]["secretRef"]["name"] = f"sectum-surface-{each['name']}-{name}"
             each["egress"] = _reaching(notes.url)
@@ -187,14 +192,15 @@ def _define(client: httpx.Client) -> None:
 
 
 def _accounts(client: httpx.Client) -> None:
-    """The namespace of runs, its pods' accounts, and the one of them that may do something."""
+    """The namespace of runs, its pods' accounts, and what two of them may do."""
     client.post("/api/v1/namespaces", json={"metadata": {"name": NAMESPACE}}).raise_for_status()
     rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
     for name in ACCOUNTS:
         account = {"metadata": {"name": name}}
         client.post(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", json=account).raise_for_status()
-    client.post(f"{rbac}/roles", json={"metadata": {"name": "prepare"}, "rules": _RIGHTS}).raise_for_status()
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "prepare"}
-    whose = [{"kind": "ServiceAccount", "name": "sectum-prepare", "namespace": NAMESPACE}]
-    bound = {"metadata": {"name": "prepare"}, "roleRef": role, "subjects": whose}
-    client.post(f"{rbac}/rolebindings", json=bound).raise_for_status()
+    for name, rules in _RIGHTS.items():
+        client.post(f"{rbac}/roles", json={"metadata": {"name": name}, "rules": rules}).raise_for_status()
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        whose = [{"kind": "ServiceAccount", "name": f"sectum-{name}", "namespace": NAMESPACE}]
+        bound = {"metadata": {"name": name}, "roleRef": role, "subjects": whose}
+        client.post(f"{rbac}/rolebindings", json=bound).raise_for_status()

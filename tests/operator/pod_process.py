@@ -22,6 +22,9 @@ _FIELDS = {
     "metadata.name": lambda pod: pod["metadata"]["name"],
     "metadata.namespace": lambda pod: pod["metadata"]["namespace"],
     "metadata.uid": lambda pod: pod["metadata"]["uid"],
+    "metadata.labels['batch.kubernetes.io/job-name']": lambda pod: pod["metadata"]["labels"][
+        "batch.kubernetes.io/job-name"
+    ],
     "spec.nodeName": lambda pod: pod["spec"]["nodeName"],
     "spec.serviceAccountName": lambda pod: pod["spec"]["serviceAccountName"],
 }

@@ -186,7 +186,7 @@ def test_the_fence_lets_the_operator_make_the_same_job_unchanged(demo: Demo) -> 
     assert done.returncode == 0, done.stderr
 
 
-def test_the_operator_makes_no_cronjob(demo: Demo) -> None:
+def test_the_operator_makes_no_cronjob_of_a_stage(demo: Demo) -> None:
     job = a_job(demo)
     cron = {
         "apiVersion": "batch/v1",

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from sectum import cron
 from sectum.errors import UsageError
 from sectum.scenario import Scenario, parse
+from sectum_operator.acceptance import accept
 from sectum_operator.api import CRONJOBS, SCENARIOS
 from sectum_operator.cronjobs import SPEC, cron_job, cron_job_name
 from sectum_operator.scenarios import Scenarios
@@ -22,6 +25,7 @@ from sectum_operator.trigger import slot_of, trigger
 
 from tests.operator import cluster
 from tests.operator.fake_api import FakeApi, spelt, why
+from tests.operator.samples import ROOT
 
 NAME = cron_job_name("minimal", cluster.SCENARIO_UID)
 
@@ -133,6 +137,7 @@ def test_what_changes_the_cron_job_replaces_it_and_what_does_not_leaves_it() -> 
         world.change(**change)
         assert replaced(world), change
     assert replaced(world, images=type(cluster.IMAGES)("registry.example/o@sha256:" + "cc" * 32, "any"))
+    assert replaced(world)
     found = world.cron_job()
     assert found
     assert found["spec"]["schedule"] == "0 4 1 * *"
@@ -194,6 +199,23 @@ def test_names_have_room_for_a_tick_and_are_those_of_one_scenario() -> None:
 def test_the_digest_is_that_of_what_was_asked_for() -> None:
     assert made()["metadata"]["annotations"] == made()["metadata"]["annotations"]
     assert made()["metadata"]["annotations"][SPEC] != made(timeZone="Asia/Tokyo")["metadata"]["annotations"][SPEC]
+
+
+def test_a_cron_job_that_somebody_deleted_is_made_again() -> None:
+    world = World(schedule="0 3 1 * *")
+    world.look()
+    world.api.remove(CRONJOBS, NAME)
+    world.look()
+    assert world.cron_job()
+
+
+def test_the_example_for_production_is_taken_by_a_cluster_and_has_a_tick_a_month() -> None:
+    example = yaml.safe_load((ROOT / "examples" / "production" / "scenario.yaml").read_text())
+    found = accept(example)
+    assert isinstance(found, Scenario), found
+    spec = cron_job(found, cluster.SCENARIO_UID, namespace="runs", image=cluster.IMAGES.operator)["spec"]
+    year = {"after": datetime(2026, 1, 1, tzinfo=UTC), "until": datetime(2027, 1, 1, tzinfo=UTC)}
+    assert len(list(cron.ticks(spec["schedule"], spec["timeZone"], **year))) == 12
 
 
 TICK = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)

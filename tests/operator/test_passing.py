@@ -107,7 +107,7 @@ def test_over_its_runs_a_scenario_keeps_its_leak_until_all_of_it_passes_and_forg
     ):
         runs.append(ended(f"run-{number}", number, verdict, **spec))
         for there in (runs, [], runs):  # looked at again, with its objects deleted, and once more
-            status = stands(found, there, now=START + timedelta(hours=number))
+            status = stands(found, accept(found), there, now=START + timedelta(hours=number))
             found["status"] = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         [told] = [each for each in status.conditions if each.type == "Passing"]
         seen.append(told.status)

@@ -54,6 +54,7 @@ def scenario() -> dict[str, Any]:
         {"surface": "api", "attack": "boundary-fetch", "asker": {"tenant": "globex", "user": "bob"},
          "owner": {"tenant": "acme"}, "acceptedBy": "team-search", "reason": "ticket 4712", "expires": "2027-01-31"},
     ]  # fmt: skip
+    spec["baseline"] = {"sha256": "ab" * 32}
     spec["trials"] = {"markersPerUser": 6, "perPair": 2}
     outside, inside = {"cidr": "10.20.0.0/16", "ports": [443]}, {"ports": [8080, 8443]}
     inside["pods"] = {"namespace": "demo", "labels": {"app.kubernetes.io/name": "assistant"}}

@@ -65,6 +65,7 @@ SENSE: list[tuple[str, tuple[str | int, ...], Any, str]] = [
      "spec.acceptedRisks"),
     ("a day that there is not", ("spec", "acceptedRisks", 0, "expires"), "2027-02-30",
      "spec.acceptedRisks[0].expires"),
+    ("a baseline by another digest", ("spec", "baseline", "sha256"), "AB" * 32, "spec.baseline.sha256"),
     ("a risk without an end", ("spec", "acceptedRisks", 0, "expires"), "", "spec.acceptedRisks[0].expires"),
     ("identity unproven", (*ADAPTER, "http", "whoami", "expect"), {"$.user": "{user}"},
      "spec.surfaces[0].adapter.http.whoami.expect"),

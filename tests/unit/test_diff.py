@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sectum import pack
 from sectum.cli.app import app
+from sectum.codec import sha256
+from sectum.container import from_zip
 from sectum.diff import Change, compare
 from sectum.ports import Arm
 from sectum.scenario import Scenario
@@ -277,6 +279,38 @@ def test_what_cannot_be_read_is_not_compared_at_all(packs: Any, tmp_path: Path) 
     result = sectum(*words, "--unverified")
     assert (result.exit_code, result.stdout) == (12, "")
     assert "does not hold in itself" in result.stderr
+
+
+@pytest.mark.parametrize("met", [True, False])
+def test_the_baseline_that_the_scenario_named_is_told_from_another_pack(packs: Any, tmp_path: Path, met: bool) -> None:
+    words = packs("Leak", "Pass")
+    old = sha256((tmp_path / "old.zip").read_bytes())
+    made = runs.sample(runs.scenario(baseline={"sha256": old if met else "ab" * 32}))
+    for name, data in (("new.zip", made.zip()), ("new.pem", made.key), ("new.json", made.open_record)):
+        (tmp_path / name).write_bytes(data)
+    drawn, told = sectum(*words), json.loads(sectum(*words, "-o", "json").stdout)
+    assert told["baseline"] == {"sha256": old if met else "ab" * 32, "met": met}
+    assert told["before"]["sha256"] == old
+    assert ("NOT the baseline" in drawn.stdout, "is not the baseline" in drawn.stderr) == (not met, not met)
+    assert drawn.exit_code == 0
+
+
+def test_a_folder_has_the_digest_of_its_zip(packs: Any, tmp_path: Path) -> None:
+    old, *words = packs("Leak", "Pass")
+    for name, data in from_zip(Path(old).read_bytes()).items():
+        (tmp_path / "old" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "old" / name).write_bytes(data)
+    told = json.loads(sectum(str(tmp_path / "old"), *words, "-o", "json").stdout)
+    assert told["before"]["sha256"] == sha256(Path(old).read_bytes())
+    assert (told["before"]["verified"], told["baseline"]) == (True, None)
+
+
+def test_a_file_that_is_no_pack_is_named(packs: Any, tmp_path: Path) -> None:
+    words = packs("Leak", "Pass")
+    (tmp_path / "old.zip").write_bytes(b"PK")
+    result = sectum(*words, "--unverified")
+    assert (result.exit_code, result.stdout) == (12, "")
+    assert str(tmp_path / "old.zip") in result.stderr
 
 
 def test_packs_in_the_wrong_order_are_noticed(packs: Any, tmp_path: Path) -> None:

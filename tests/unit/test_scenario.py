@@ -236,6 +236,11 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         "spec.acceptedRisks[0].expires",
         "valid string",
     ),
+    "a baseline that is no digest": (
+        lambda d: d["spec"].update(baseline={"sha256": "latest"}),
+        "spec.baseline.sha256",
+        "should match pattern",
+    ),
     "too many risks": (
         lambda d: d["spec"].update(acceptedRisks=[a_risk()] * 65),
         "spec.acceptedRisks",

@@ -70,6 +70,10 @@ class _Risk(BaseModel):
     expires: Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]$")]
 
 
+class _Baseline(BaseModel):
+    sha256: Hex
+
+
 class _Named(BaseModel):
     name: Name
 
@@ -89,6 +93,7 @@ class _Spec(BaseModel):
     surfaces: Annotated[list[_Surface], Field(min_length=1)]
     sharing: list[_Sharing] = []
     accepted_risks: Annotated[list[_Risk], Field(alias="acceptedRisks", max_length=64)] = []
+    baseline: _Baseline | None = None
 
 
 class _Snapshot(BaseModel):

@@ -198,6 +198,13 @@ class AcceptedRisk(Strict):
         return value.isoformat() if type(value) is date else value
 
 
+class Baseline(Strict):
+    """The earlier pack that later ones are to be compared with: named before a run, it cannot be picked afterwards."""
+
+    sha256: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$")]
+    """Digest of its zip, in lower-case hex."""
+
+
 class Trials(Strict):
     """How many trials a surface × attack gets."""
 
@@ -272,6 +279,8 @@ class Spec(Strict):
     """What is deliberately not tried."""
     accepted_risks: Annotated[tuple[AcceptedRisk, ...], Field(max_length=64)] = ()
     """Leaks that somebody answers for, until a day; the verdict stays Leak."""
+    baseline: Baseline | None = None
+    """The pack that `sectum diff` is to compare this scenario's packs with."""
     trials: Trials = Trials()
     """How many trials there are."""
     manifest: Manifest

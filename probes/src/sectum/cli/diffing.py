@@ -14,11 +14,14 @@ from rich.text import Text
 from sectum.cli import show, verifying
 from sectum.cli.loading import OUTPUT
 from sectum.cli.settings import Settings, Subcommand, say
+from sectum.codec import sha256
+from sectum.container import BadContainer, read, to_zip
 from sectum.diff import Change, compare
 from sectum.errors import NotVerified, UsageError
 from sectum.verify import Checklist, verify
 
 _LEAK, _UNDECIDED = 10, 11
+_SIDES = ("before", "after")
 _TITLES = {
     Change.NOT_TRIED_AGAIN: ("Leaks that were not tried again", "bold red"),
     Change.NEW: ("New leaks", "bold red"),
@@ -62,14 +65,17 @@ def diff(
     Both are verified first. A leak is fixed only where the same trial was tried again and passed. Exit status 10 if
     there is a new leak, 11 if a leak was not tried again or coverage was lost, else 0.
     """
+    zips = [_zip(pack) for pack in (old, new)]
     checked = [
-        _checked(pack, keys=held, opened=opened, manifest=manifest, allow=(allow_unanchored, unverified))
-        for pack, held, opened, manifest in (
-            (old, old_keys or keys, old_open, old_manifest),
-            (new, keys, new_open, new_manifest),
+        _checked(pack, data, keys=held, opened=opened, manifest=manifest, allow=(allow_unanchored, unverified))
+        for pack, data, held, opened, manifest in (
+            (old, zips[0], old_keys or keys, old_open, old_manifest),
+            (new, zips[1], keys, new_open, new_manifest),
         )
     ]
-    told = _document((old, new), checked)
+    told = _document((old, new), [sha256(data) for data in zips], checked)
+    if told["baseline"] and not told["baseline"]["met"]:
+        say(f"warning: {old} is not the baseline that the scenario of {new} names: {told['baseline']['sha256']}")
     if told["after"]["started"] < told["before"]["started"]:
         say(f"warning: {new} is of an earlier run than {old}: were they given in the wrong order?")
     show.emit(
@@ -82,15 +88,29 @@ def diff(
     return _status(told["counts"])
 
 
+def _zip(pack: Path) -> bytes:
+    """The pack's zip, or the one that its folder's members make; raises UsageError, NotVerified."""
+    if not pack.exists():
+        raise UsageError(f"{pack}: no such pack; give the zip or its folder")
+    try:
+        return to_zip(read(pack))
+    except BadContainer as error:
+        raise NotVerified(f"{pack}: {error}") from None
+
+
 def _checked(
-    pack: Path, *, keys: tuple[str, ...], opened: Path | None, manifest: Path | None, allow: tuple[bool, bool]
+    pack: Path,
+    data: bytes,
+    *,
+    keys: tuple[str, ...],
+    opened: Path | None,
+    manifest: Path | None,
+    allow: tuple[bool, bool],
 ) -> Checklist:
     """The pack's checklist, which holds its run; raises NotVerified unless it verifies or need not."""
     unanchored, unverified = allow
-    if not pack.exists():
-        raise UsageError(f"{pack}: no such pack; give the zip or its folder")
     checklist = verify(
-        pack,
+        data,
         key=verifying.public_key(keys),
         open_record=verifying.read(opened) if opened else None,
         # --key may hold the other pack's manifest key; without a manifest it opens nothing here
@@ -107,12 +127,14 @@ def _checked(
     return checklist
 
 
-def _document(packs: tuple[Path, Path], checked: list[Checklist]) -> dict[str, Any]:
-    before, after = (each.run or {} for each in checked)
+def _document(packs: tuple[Path, Path], digests: list[str], checked: list[Checklist]) -> dict[str, Any]:
+    before, after = (each.run for each in checked)
     told = compare(before, after)
-    for side, pack, checklist in zip(("before", "after"), packs, checked, strict=True):
-        told[side] = {"pack": str(pack), "verified": checklist.verified, "summary": checklist.summary, **told[side]}
-    return told
+    for side, pack, zipped, checklist in zip(_SIDES, packs, digests, checked, strict=True):
+        trust = {"verified": checklist.verified, "summary": checklist.summary}
+        told[side] = {"pack": str(pack), "sha256": zipped, **trust, **told[side]}
+    named = after["scenario"]["snapshot"]["spec"].get("baseline")
+    return {**told, "baseline": {**named, "met": named["sha256"] == digests[0]} if named else None}
 
 
 def _status(counts: Mapping[str, int]) -> int:
@@ -122,13 +144,17 @@ def _status(counts: Mapping[str, int]) -> int:
 
 
 def _draw(console: Console, told: dict[str, Any], *, wide: bool) -> None:
-    for side in ("before", "after"):
+    for side in _SIDES:
         run = told[side]
         at = run["ended"][:16].replace("T", " ")
         facts = f"   {side}: {run['scenario']['name']} · {at} UTC · score {run['score']} of 100 · {run['pack']}"
         verdict = show.outcome(run["verdict"])
         trust = Text(f"   {run['summary']}", style="dim" if run["verified"] else "bold red")
         console.print(Text.assemble(verdict, Text(facts), trust), soft_wrap=True)
+    if told["baseline"]:
+        met = told["baseline"]["met"]
+        said = "the baseline that the scenario names" if met else "NOT the baseline that the scenario names"
+        console.print(Text(f"before is {said}", style="dim" if met else "bold red"))
     console.print()
     console.print(_headline(told))
     for change, (title, style) in _TITLES.items():
@@ -158,9 +184,6 @@ def _table(groups: list[dict[str, Any]], change: Change, *, wide: bool) -> Any:
         row = [each["surface"], each["attack"], pair, each["trials"], each["pairs"], *states]
         rows.append([*row, ", ".join(each["reasons"]), *(["\n".join(each["slots"])] if wide else [])])
     return show.table(columns + (["slots"] if wide else []), rows, right=["trials", "pairs"])
-
-
-_SIDES = ("before", "after")
 
 
 def _scenario(console: Console, told: dict[str, Any]) -> None:

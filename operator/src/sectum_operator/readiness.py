@@ -74,7 +74,10 @@ def _after(before: ScenarioStatus, ended: _Ended) -> dict[str, Any]:
     told: dict[str, Any] = {"last_run": last} | ({"last_whole_run": last} if ended.whole else {})
     if (scenario := _snapshot(run)) is not None:
         told["cells"] = renewed(before.cells, run.matrix, scenario, at=ended.finished)
-    return told | ({"score": run.score, "trend": _trend(before.score, run.score)} if ended.whole else {})
+    if ended.whole:
+        same = before.last_whole_run is not None and before.last_whole_run.scope == scope
+        told |= {"score": run.score, "trend": _trend(before.score, run.score) if same else None}
+    return told
 
 
 def _snapshot(run: RunStatus) -> Scenario | None:

@@ -13,8 +13,6 @@ from sectum.finding import Outcome
 WEIGHTS = {"other-tenant": 3, "same-tenant": 1}
 """What a surface × attack is worth, by kind of asker."""
 WHOLE = sum(WEIGHTS.values())
-_WORTH = {Outcome.PASS: 1, Outcome.INCONCLUSIVE: 0, Outcome.NOT_COVERED: 0, Outcome.LEAK: -2}
-"""Times the weight. What is not among the cells is worth as much as what is not covered."""
 
 
 def score(run: Mapping[str, Any]) -> int:
@@ -25,6 +23,9 @@ def score(run: Mapping[str, Any]) -> int:
 
 
 def score_of(cells: Iterable[Mapping[str, Any]], *, squares: int) -> int:
-    """Of that many surfaces × attacks; rounded down, so that 100 is all of them."""
-    points = sum(_WORTH[Outcome(each["outcome"])] * WEIGHTS.get(each["askerKind"], 0) for each in cells)
-    return max(0, 100 * points // (WHOLE * squares)) if squares else 0
+    """Of that many surfaces × attacks; rounded down, so that 100 is all of them.
+
+    A leak counts as nothing, and not as less: else a leak that is not tried again would raise it.
+    """
+    passed = [each for each in cells if each["outcome"] == Outcome.PASS]
+    return 100 * sum(WEIGHTS[each["askerKind"]] for each in passed) // (WHOLE * squares) if squares else 0

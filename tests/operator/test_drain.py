@@ -84,6 +84,21 @@ def test_the_operator_that_is_still_there_does_not_hold_again_what_was_let_go() 
     assert the_run(there.api) is None
 
 
+def test_a_run_that_ends_at_the_last_moment_is_not_among_those_left() -> None:
+    there, said = world(), list[str]()
+    until_begun(there, "clean")
+
+    def end_it() -> bool:
+        run: Any = the_run(there.api)
+        if LET_GO in run["metadata"].get("annotations", ()) and not run["metadata"]["finalizers"]:
+            run["status"]["conditions"] = [{"type": "Complete", "status": "True"}]
+        return False
+
+    there.api.fail = end_it
+    drained(there, said)
+    assert said[-1] == "no run is in flight"
+
+
 def test_where_nothing_is_in_flight_nothing_is_written() -> None:
     there, said = world(), list[str]()
     driven(there)

@@ -79,7 +79,8 @@ async def drain(api: Api, namespaces: Iterable[str], *, seconds: float, say: Say
                 raise
             say(f"again in {PAUSE.total_seconds():.0f} s: {error}")
         await asyncio.sleep(PAUSE.total_seconds())
-    _report({**going, **left}, say)
+    kept = {name: run for name, run in left.items() if name in going or "deletionTimestamp" in run["metadata"]}
+    _report({**going, **kept}, say)
 
 
 async def _in_flight(api: Api, namespaces: Iterable[str], say: Say) -> dict[str, Object]:

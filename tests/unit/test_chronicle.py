@@ -254,6 +254,10 @@ def test_a_tick_during_the_last_run_waits_for_the_next_open_record() -> None:
     assert told.verified
     [note] = line(told, "slots").notes
     assert note.startswith("2026-01-01T00:20:00Z: not yet run or listed")
+    slow = replace(first, number=3, at="2026-01-01T01:05:00.000Z", slot="2026-01-01T00:40:00Z")
+    told = check(store_of(replace(first, number=4), replace(slow, refused=(("2026-01-01T00:20:00Z", "Forbidden"),))))
+    assert told.verified
+    assert [note[:21] for note in line(told, "slots").notes[1:]] == ["2026-01-01T01:00:00Z:", "2026-01-01T01:20:00Z:"]
     later = replace(first, number=2, at="2026-01-01T00:41:00.000Z", slot="2026-01-01T00:40:00Z")
     assert failed(check(store_of(first, later))) == {"slots"}
     listed = replace(later, refused=(("2026-01-01T00:20:00Z", "ConcurrencyForbidden"),))

@@ -46,11 +46,10 @@ def slots(history: History) -> Told:
         count += len(ticks)
         listed = {slot for each in history.told[0] for slot, _ in each.refused if slot <= each.at + SKEW}
         missing = [tick for tick in ticks if tick not in ran and tick not in listed]
-        if span.last:
-            pending = [tick for tick in missing if _may_still_come(history, span, tick)]
-            missing = [tick for tick in missing if tick not in pending]
-            if pending:
-                notes.append(f"{_many(pending)} not yet run or listed: the next Open record is to tell")
+        pending = [tick for tick in missing if _may_still_come(history, span, tick)]
+        if pending:
+            notes.append(f"{_many(pending)} not yet run or listed: the next Open record is to tell")
+        missing = [tick for tick in missing if tick not in pending]
         if missing:
             faults.append(f"{_many(missing)} neither run nor listed, by the schedule of {span.run}")
     faults += _misfits(history)
@@ -83,11 +82,12 @@ def _is_scheduled(history: History, run: Episode) -> bool:
 
 
 def _may_still_come(history: History, span: _Span, tick: datetime) -> bool:
-    """No later Open record is there to list what was refused while the last run was under way, or to open a run."""
-    closed = span.run.closed
-    if closed is None or tick <= closed.at:
+    """There is no later Open record yet that could list what the last run kept from starting, or open another run."""
+    last = history.told[0][-1]
+    accepted = last.slot or last.at - OPENING
+    if accepted < tick and (last.closed is None or tick <= last.closed.at):
         return True
-    return tick > span.until - span.version.starting_deadline - OPENING
+    return span.last and tick > span.until - span.version.starting_deadline - OPENING
 
 
 def _refused(history: History) -> list[str]:

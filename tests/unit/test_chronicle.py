@@ -279,6 +279,16 @@ def test_a_period_looks_at_its_own_runs_and_at_the_schedule_of_the_run_before_it
     assert failed(check(store, since=day("2027-01-01"))) == {"period"}
 
 
+def test_a_sealed_manifest_of_another_scenario_does_not_tell_the_schedule() -> None:
+    abandoned, name = told_again(5, outcome="Abandoned"), f"manifests/{YEAR[4].run}.sealed.json"
+    store = store_of(*abandoned)
+    assert failed(check(store)) == {"whole"}
+    store.objects[name] = store_of(replace(YEAR[4], schedule=NO_SCHEDULE)).objects[name]
+    told = check(store)
+    assert failed(told) == {"whole", "slots"}
+    assert "to tell its schedule" in line(told, "slots").faults[0]
+
+
 def test_a_schedule_that_changes_holds_from_the_first_run_on_that_knows_it() -> None:
     daily = (("schedule", "0 3 * * *"),)
     known = (*YEAR[:4], Told(5, "2026-04-11T03:01:00.000Z", slot="2026-04-11T03:00:00Z", schedule=daily, generation=2))

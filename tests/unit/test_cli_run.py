@@ -122,6 +122,16 @@ def test_a_leak_names_who_saw_whose_and_how(tmp_path: Path) -> None:
     assert "100.0 % (" in stdout
 
 
+def test_two_runs_make_a_series_that_verifies_and_without_the_first_ones_pack_does_not(tmp_path: Path) -> None:
+    with a_lab(tmp_path) as lab:
+        assert [lab.run("--quiet").exit_code for _ in range(2)] == [0, 0]
+    asked = ("verify", "--series", str(lab.out), "--key", lab.signer)
+    shown = lab(*asked)
+    assert (shown.exit_code, shown.stdout.splitlines()[-1]) == (0, "verified, unstamped; 2 runs: 2 Pass"), shown.output
+    min((lab.out / "packs").glob("*.zip")).unlink()
+    assert lab(*asked).exit_code == 12
+
+
 def test_every_surface_has_its_rows_and_the_way_to_verify_works_as_printed(tmp_path: Path) -> None:
     with a_lab(tmp_path, surfaces=("api", "assistant", "cache"), spec={}) as lab:
         result = lab.run("-o", "json")

@@ -142,7 +142,7 @@ def test_the_packed_chart_has_the_name_on_the_page(tmp_path: Path) -> None:
 def test_accounts_that_are_to_get_pull_secrets_are_those_that_pods_of_runs_have() -> None:
     accounts = {name for name, namespace in _accounts() if namespace == RUNS}
     patched = set(re.findall(r"kubectl patch serviceaccount (\S+) -n sectum-runs", TEXT["air-gapped"]))
-    assert patched == accounts - {"sectum-trigger"}
+    assert patched == accounts
 
 
 def _accounts() -> set[tuple[str, str]]:

@@ -16,12 +16,14 @@ from tests.cluster.scenarios import whole
 pytestmark = pytest.mark.timeout(600)
 IN_CLUSTER = "http://assistant.demo-leaky:8080"
 LEAK = 10
-RANKED = {
+MAY_DIFFER = {
     "entity-bleed": "what a search finds of another's document hangs on the names that markers happen to have",
     "semantic-cache": "which question hits another's cached answer hangs on what was asked before it, in random order",
     "memory-contamination": "what is recalled by a cue hangs on the ranking of all memories",
+    "tool-hijack by crosstalk": "two requests have to meet in the server, which a busy machine may keep from them",
+    "tool-hijack by same-id": "likewise",
 }
-"""Attacks of which single rows may differ between two runs of the same system, and why."""
+"""Attacks, or ways of them, of which single rows may differ between two runs of the same system, and why."""
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +82,15 @@ def run_json(pack: Path) -> dict[str, Any]:
     return found
 
 
-def outcomes(run: dict[str, Any]) -> dict[str, tuple[str, str, str, str | None]]:
-    """Slot id -> surface, attack, outcome and why."""
-    return {row["slot"]: (row["surface"], row["attack"], row["outcome"], row["reason"]) for row in run["rows"]}
+def outcomes(run: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Slot id -> surface, attack, phrasing, outcome and why."""
+    told = ("surface", "attack", "phrasing", "outcome", "reason")
+    return {row["slot"]: tuple(str(row[name]) for name in told) for row in run["rows"]}
+
+
+def ways(row: tuple[str, ...]) -> set[str]:
+    """What MAY_DIFFER may call it."""
+    return {row[1], f"{row[1]} by {row[2]}"}
 
 
 def test_the_same_slots_are_tried_and_what_must_not_differ_does_not(
@@ -91,7 +99,7 @@ def test_the_same_slots_are_tried_and_what_must_not_differ_does_not(
     mine, theirs = outcomes(of_operator), outcomes(of_sectum)
     assert mine.keys() == theirs.keys()
     differ = {slot: (mine[slot], theirs[slot]) for slot in mine if mine[slot] != theirs[slot]}
-    assert {slot: each for slot, each in differ.items() if each[0][1] not in RANKED} == {}
+    assert {slot: each for slot, each in differ.items() if MAY_DIFFER.keys().isdisjoint(ways(each[0]))} == {}
     assert len(differ) <= len(mine) // 20, differ
 
 

@@ -39,7 +39,8 @@ def test_settings_come_from_the_environment() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("SECTUM_NAMESPACES", ""), ("SECTUM_NAMESPACES", "a,B"), ("SECTUM_NAMESPACES", "*"),
-     ("SECTUM_OPERATOR_IMAGE", "repo:latest"), ("SECTUM_PROBES_IMAGE", "")],
+     ("SECTUM_OPERATOR_IMAGE", "repo:latest"), ("SECTUM_PROBES_IMAGE", ""), ("SECTUM_METRICS_PORT", "0"),
+     ("SECTUM_METRICS_PORT", "metrics")],
 )  # fmt: skip
 def test_a_setting_that_is_wrong_is_named(name: str, value: str) -> None:
     with pytest.raises(UsageError, match=name):

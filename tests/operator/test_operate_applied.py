@@ -154,11 +154,13 @@ def applied(server: Server, namespace: str, **spec: Any) -> None:
 @pytest.fixture
 def process(server: Server, namespace: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str, Path]]:
     """`sectum-operator operate`, as its container starts it; its health endpoint, its log."""
-    [port] = _free_ports(1)
+    port, metrics = _free_ports(2)
     health, log = f"http://127.0.0.1:{port}/healthz", tmp_path / "log"
+    (tmp_path / "metrics").write_text(f"http://127.0.0.1:{metrics}/metrics")
     environment = {
         **os.environ, "KUBECONFIG": str(server.kubeconfig), "SECTUM_NAMESPACES": namespace, "SECTUM_HEALTH": health,
         "SECTUM_OPERATOR_IMAGE": cluster.IMAGES.operator, "SECTUM_PROBES_IMAGE": cluster.IMAGES.probes,
+        "SECTUM_METRICS_PORT": str(metrics),
     }  # fmt: skip
     with log.open("wb") as output:
         started = subprocess.Popen(
@@ -196,6 +198,18 @@ def test_the_operator_takes_a_run_to_its_pack_and_ends_on_sigterm(
     assert condition(scenario, "Ready") == "Accepted"
     assert scenario["status"]["lastRun"]["pack"]["name"] == pack["metadata"]["name"]
     assert httpx.get(health, trust_env=False).json() == {"counted": "lately"}
+    told = httpx.get((log.parent / "metrics").read_text(), trust_env=False).text
+    mine = f'{{namespace="{namespace}",scenario="minimal"}}'
+    for sample in (
+        f'sectum_runs_ended_total{{namespace="{namespace}",reason="Pass",verdict="Pass"}} 1.0',
+        f"sectum_runs_active{mine} 0.0", f"sectum_runs_not_cleaned{mine} 0.0", f"sectum_scenario_leak{mine} 0.0",
+        f'sectum_scenario_last_verdict{{namespace="{namespace}",scenario="minimal",verdict="Pass"}} 1.0',
+        f'sectum_leader{{namespace="{namespace}"}} 1.0', 'sectum_objects{kind="VerificationRun"} 1.0',
+        'sectum_watch_unannounced_objects{kind="VerificationRun"} 0.0',
+    ):  # fmt: skip
+        assert f"\n{sample}\n" in told, sample
+    assert f"sectum_scenario_last_success_timestamp_seconds{mine} " in told
+    assert 'sectum_api_requests_total{code="201",method="POST"}' in told
     operator.send_signal(signal.SIGTERM)
     assert operator.wait(15) == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]

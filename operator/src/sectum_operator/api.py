@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -99,8 +99,9 @@ class Api(Protocol):
 class KubeApi:
     """The API server, over HTTP."""
 
-    def __init__(self, client: httpx2.AsyncClient) -> None:
-        self._client = client
+    def __init__(self, client: httpx2.AsyncClient, requested: Callable[[str, int], None] = lambda *_: None) -> None:
+        self._client, self._requested = client, requested
+        """The latter is told of each request: its method, and the status of the answer; 0 where there is none."""
 
     async def get(self, kind: Resource, namespace: str, name: str) -> Object | None:
         """See Api."""
@@ -159,17 +160,20 @@ class KubeApi:
         content = None if body is None else json.dumps(body).encode()
         told = {"Content-Type": "application/json", **(headers or {})} if content else {}
         try:
-            return await self._client.request(method, path, content=content, params=query, headers=told)
+            answer = await self._client.request(method, path, content=content, params=query, headers=told)
         except httpx2.TransportError as error:
+            self._requested(method, 0)
             raise TryAgain(f"{method} {path}: {type(error).__name__}") from error
+        self._requested(method, answer.status_code)
+        return answer
 
 
-def connect() -> KubeApi:
+def connect(requested: Callable[[str, int], None] = lambda *_: None) -> KubeApi:
     """As the pod's service account, else as KUBECONFIG says."""
     config = KubeConfig.from_env().get()
     if config is None:
         raise TryAgain("no cluster is configured")
-    return KubeApi(AsyncClient(config, ConnectionParams(timeout=httpx2.Timeout(30))))
+    return KubeApi(AsyncClient(config, ConnectionParams(timeout=httpx2.Timeout(30))), requested)
 
 
 def _good(answer: httpx2.Response) -> httpx2.Response:

@@ -46,7 +46,7 @@ from sectum_operator.messages import Assembled
 from sectum_operator.observe import Observed, observe, owned, run_ended
 from sectum_operator.reasons import Cause
 from sectum_operator.stages import FINALIZER, RUN_UID, Stage, Work, job_name
-from sectum_operator.statuses import PackStatus
+from sectum_operator.statuses import PackStatus, RunStatus
 
 log = logging.getLogger(__name__)
 _INSISTING = timedelta(hours=72 + 24)
@@ -67,6 +67,8 @@ class Writer:
     images: Images
     clock: Callable[[], datetime]
     instance: str = "operator"
+    told: Callable[[str, RunStatus, RunStatus], None] = lambda *_: None
+    """Hears of each status of a run that was written: the namespace, what was said before, what is now."""
     _accepting: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
 
     async def run(self, namespace: str, name: str) -> float | None:
@@ -197,6 +199,7 @@ class Writer:
             await self._post(event(seen.run, said, now=self.clock(), instance=self.instance), seen)
         if status:
             version = await self._tell(RUNS, live, status, version)
+            self.told(seen.run.namespace, seen.status, status)
         if decision.finalizer is False:
             await self._set_finalizer(live, version, stands=False)
         if decision.evidence:

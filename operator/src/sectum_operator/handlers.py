@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,7 +21,8 @@ import kopf
 from lightkube import KubeConfig
 from sectum.errors import UsageError
 
-from sectum_operator.api import RUNS, SCENARIOS, Api, ApiFault, Resource
+from sectum_operator.api import RUNS, SCENARIOS, Api, ApiFault, Object, Resource
+from sectum_operator.inventory import Inventory
 from sectum_operator.settings import Settings
 from sectum_operator.stages import API_VERSION, RUN
 from sectum_operator.workqueue import WorkQueue
@@ -56,11 +58,13 @@ class Known:
     clock: Callable[[], float]
     keys: set[Key] = field(default_factory=set)
     counted: float = 0.0
+    inventory: Inventory = field(default_factory=lambda: Inventory(time.time))
 
-    def changed(self, key: Key, *, gone: bool) -> None:
-        """It, or something of it, has changed."""
+    def changed(self, key: Key, body: Object, *, gone: bool) -> None:
+        """A watch has told of it."""
         (self.keys.discard if gone else self.keys.add)(key)
         self.queue.add(key)
+        self.inventory.told(key.kind, body, gone=gone)
 
     async def relist(self, api: Api, namespaces: Iterable[str]) -> None:
         """Look at everything that is there, and once more at what no watch has said to be gone.
@@ -79,6 +83,7 @@ class Known:
                     found |= {each for each in self.keys if (each.kind, each.namespace) == (kind, namespace)}
                 else:
                     found |= {Key(kind, namespace, each["metadata"]["name"]) for each in listed}
+                    self.inventory.listed(kind, namespace, listed)
         ghosts = self.keys - found
         if ghosts:
             log.info("%d objects had gone without notice", len(ghosts))
@@ -88,10 +93,14 @@ class Known:
         if fault:
             raise fault
         self.counted = self.clock()
+        self.inventory.listed_at = self.inventory.clock()
 
     def fresh(self) -> bool:
-        """Was everything counted lately?"""
-        return self.clock() - self.counted < 3 * RELIST.total_seconds()
+        """Was everything counted lately, and are the watches alive?"""
+        longest = 3 * RELIST.total_seconds()
+        since = [at for kind in Kind for at in self.inventory.unannounced(kind)]
+        heard = self.inventory.clock() - min(since) < longest if since else True
+        return heard and self.clock() - self.counted < longest
 
 
 _LISTED: Mapping[Kind, Resource] = {Kind.RUN: RUNS, Kind.SCENARIO: SCENARIOS}
@@ -114,13 +123,13 @@ def registry(known: Known) -> kopf.OperatorRegistry:
     made = kopf.OperatorRegistry()
     event: Any = kopf.on.event
 
-    async def run(name: str, namespace: str, spec: Mapping[str, Any], type: str | None, **_: Any) -> None:  # noqa: A002
-        known.changed(Key(Kind.RUN, namespace, name), gone=type == "DELETED")
+    async def run(name: str, namespace: str, spec: Object, body: Object, type: str | None, **_: Any) -> None:  # noqa: A002
+        known.changed(Key(Kind.RUN, namespace, name), body, gone=type == "DELETED")
         if of := spec.get("scenarioRef", {}).get("name"):
             known.queue.add(Key(Kind.SCENARIO, namespace, of))
 
-    async def scenario(name: str, namespace: str, type: str | None, **_: Any) -> None:  # noqa: A002
-        known.changed(Key(Kind.SCENARIO, namespace, name), gone=type == "DELETED")
+    async def scenario(name: str, namespace: str, body: Object, type: str | None, **_: Any) -> None:  # noqa: A002
+        known.changed(Key(Kind.SCENARIO, namespace, name), body, gone=type == "DELETED")
 
     async def child(namespace: str, labels: Mapping[str, str], **_: Any) -> None:
         if name := labels.get(RUN):
@@ -134,7 +143,7 @@ def registry(known: Known) -> kopf.OperatorRegistry:
     @kopf.on.probe(registry=made, id="counted")
     async def counted(**_: Any) -> str:
         if not known.fresh():
-            raise kopf.PermanentError("nothing was counted for a while")
+            raise kopf.PermanentError("nothing was counted for a while, or a watch has missed what a listing showed")
         return "lately"
 
     @kopf.on.login(registry=made, id="login")

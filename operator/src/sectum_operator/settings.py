@@ -26,12 +26,15 @@ class Settings:
     instance: str = "sectum-operator"
     lease: str | None = None
     """The namespace in which replicas agree on the one that acts; None: it is the only one."""
+    metrics: int | None = None
+    """The port that metrics are served on; None: on none."""
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """SECTUM_NAMESPACES (comma separated), SECTUM_OPERATOR_IMAGE and SECTUM_PROBES_IMAGE (both by digest).
 
     SECTUM_LEASE_NAMESPACE is where replicas agree on the one that acts; without it there must be one alone.
+    SECTUM_METRICS_PORT is where metrics are served; without it they are not.
     SECTUM_HEALTH moves the liveness endpoint; HOSTNAME, the pod's name, stands in Events.
     """
     namespaces = read_namespaces(environment)
@@ -42,6 +45,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         health=environment.get("SECTUM_HEALTH", HEALTH),
         instance=environment.get("HOSTNAME", "sectum-operator"),
         lease=environment.get("SECTUM_LEASE_NAMESPACE"),
+        metrics=_port(environment.get("SECTUM_METRICS_PORT", "")),
     )
 
 
@@ -54,6 +58,14 @@ def read_namespaces(environment: Mapping[str, str]) -> tuple[str, ...]:
         if not _NAMESPACE.fullmatch(each):
             raise UsageError(f"SECTUM_NAMESPACES: {each!r} is no namespace's name")
     return namespaces
+
+
+def _port(given: str) -> int | None:
+    if not given:
+        return None
+    if not given.isdecimal() or not 0 < int(given) < 65536:
+        raise UsageError(f"SECTUM_METRICS_PORT: {given!r} is no port; give a number from 1 to 65535")
+    return int(given)
 
 
 def _image(environment: Mapping[str, str], name: str) -> str:

@@ -10,12 +10,25 @@ import heapq
 import logging
 import random
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from sectum.errors import SectumError
 
 log = logging.getLogger(__name__)
 Key = TypeVar("Key", bound=Hashable)
+Told = TypeVar("Told", contravariant=True)
+
+
+class Looked(Protocol[Told]):
+    """Is told of a look: how long after it was due it began, and how long it took, in seconds."""
+
+    def __call__(self, key: Told, /, *, lag: float, took: float, failed: bool) -> None:
+        """See above."""
+        ...
+
+
+def _unheard(_key: object, /, *, lag: float, took: float, failed: bool) -> None:
+    pass
 
 
 class WorkQueue(Generic[Key]):
@@ -23,20 +36,30 @@ class WorkQueue(Generic[Key]):
 
     def __init__(
         self, look: Callable[[Key], Awaitable[float | None]], *, workers: int = 16, first: float = 0.5,
-        longest: float = 120.0, chance: Callable[[], float] = random.random,
+        longest: float = 120.0, chance: Callable[[], float] = random.random, looked: Looked[Key] = _unheard,
     ) -> None:  # fmt: skip
-        self._look, self._workers, self._chance = look, workers, chance
+        self._look, self._workers, self._chance, self._looked = look, workers, chance, looked
         self._first, self._longest = first, longest
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._pushed = 0
-        self._busy: set[Key] = set()
+        self._busy: dict[Key, float] = {}
+        """What is looked at, and since when."""
         self._failures: dict[Key, int] = {}
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         """Keys that are due some time, or looked at now."""
-        return len(self._due.keys() | self._busy)
+        return len(self._due.keys() | self._busy.keys())
+
+    def waits(self, now: float) -> tuple[float, ...]:
+        """For how long keys have been due that are not looked at; for another thread, too, by the loop's clock."""
+        busy = self._busy.copy()
+        return tuple(now - at for key, at in self._due.copy().items() if at <= now and key not in busy)
+
+    def looks(self, now: float) -> tuple[float, ...]:
+        """For how long keys have been looked at."""
+        return tuple(now - since for since in self._busy.copy().values())
 
     def add(self, key: Key, *, after: float = 0.0) -> None:
         """Look at the key once more, by then at the latest."""
@@ -74,11 +97,12 @@ class WorkQueue(Generic[Key]):
                 return at - now
             heapq.heappop(self._heap)
             del self._due[key]
-            self._busy.add(key)
-            group.create_task(self._one(key))
+            self._busy[key] = now
+            group.create_task(self._one(key, lag=now - at))
         return None
 
-    async def _one(self, key: Key) -> None:
+    async def _one(self, key: Key, *, lag: float) -> None:
+        failed = True
         try:
             after = await self._look(key)
         except Exception as error:
@@ -90,8 +114,10 @@ class WorkQueue(Generic[Key]):
                 exc_info=None if known else error,
             )  # fmt: skip
         else:
+            failed = False
             self._failures.pop(key, None)
-        self._busy.discard(key)
+        since = self._busy.pop(key)
+        self._looked(key, lag=lag, took=asyncio.get_running_loop().time() - since, failed=failed)
         if key in self._due:
             self._push(key)
         if after is not None:

@@ -4,7 +4,7 @@
 #   UV_PYTHON=…  picks another interpreter, UV_PYTHON_DOWNLOADS=automatic lets uv fetch one
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo demo demo-llm demo-cluster test-cluster demo-cluster-down images test lint format crds bench hunt clean test-control-plane
+.PHONY: test-alerts help setup setup-demo demo demo-llm demo-cluster test-cluster demo-cluster-down images test lint format crds bench hunt clean test-control-plane
 
 RUN := scripts/uv run --no-sync
 PYTEST := pytest
@@ -35,6 +35,11 @@ test-control-plane: setup ## the operator's tests on a real API server; builds o
 	@$(RUN) python -m tests.operator.binaries
 	@echo "→ $(PYTEST) tests/operator $(ARGS)"
 	@$(RUN) $(PYTEST) tests/operator $(ARGS)
+
+test-alerts: setup ## the chart's alerts by Prometheus' promtool; builds one from its Go module (once) if none is there
+	@$(RUN) python -m tests.chart.promtool
+	@echo "→ $(PYTEST) tests/chart/test_alerts.py $(ARGS)"
+	@$(RUN) $(PYTEST) tests/chart/test_alerts.py $(ARGS)
 
 lint: setup ## check style, types, import order and spelling; shows every failure before it fails
 	@failed=; \

@@ -37,6 +37,9 @@ REFUSED = {
     "no port of the API server": "network.apiServer[0].port=null",
     "no replica": "operator.replicas=0",
     "a security context": "operator.securityContext.privileged=true",
+    "metrics where health is": "metrics.port=8080",
+    "a runbook with an anchor": "metrics.rules.runbook=a#b",
+    "metrics for everybody": "metrics.from=null",
 }  # fmt: skip
 
 
@@ -121,6 +124,7 @@ def test_the_operator_is_told_its_namespace_and_images() -> None:
         "SECTUM_LEASE_NAMESPACE": "sectum-system",
         "SECTUM_OPERATOR_IMAGE": "{repository}@{digest}".format(**images["operator"]),
         "SECTUM_PROBES_IMAGE": "{repository}@{digest}".format(**images["probes"]),
+        "SECTUM_METRICS_PORT": "9090",
     }
 
 
@@ -216,6 +220,9 @@ OF_NO_ACCOUNT_TO_FENCES = [
     "operator.priorityClassName=high",
     "operator.resources.limits.memory=1Gi",
     "global.any=thing",
+    "metrics.enabled=false",
+    "metrics.from.namespace=monitoring",
+    "metrics.rules.enabled=true",
 ]
 
 
@@ -249,6 +256,31 @@ def test_workload_identity_is_open_only_where_it_is_named() -> None:
     assert "sectum-workload-identity" not in policies()
     given = policies("--set", "egress.workloadIdentity.cidr=169.254.170.23/32")
     assert given - policies() == {"sectum-workload-identity"}
+
+
+def test_metrics_are_open_to_nobody_who_is_not_named() -> None:
+    def ingress(*arguments: str) -> Any:
+        policies = [each for each in rendered(*arguments) if each["kind"] == "NetworkPolicy"]
+        found = [each for each in policies if each["spec"].get("ingress")]
+        return named(found, "NetworkPolicy", "sectum-operator-metrics")["spec"]["ingress"] if found else None
+
+    assert ingress() is None
+    named_one = ("--set", "metrics.from.namespace=monitoring", "--set", "metrics.from.labels.app=prometheus")
+    assert ingress(*named_one) == [
+        {
+            "from": [
+                {
+                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+                    "podSelector": {"matchLabels": {"app": "prometheus"}},
+                }
+            ],
+            "ports": [{"protocol": "TCP", "port": 9090}],
+        }
+    ]
+    assert ingress(*named_one, "--set", "metrics.enabled=false") is None
+    pod = named(rendered("--set", "metrics.enabled=false"), "Deployment", "sectum-operator")["spec"]["template"]["spec"]
+    assert [each["name"] for each in pod["containers"][0]["ports"]] == ["health"]
+    assert "SECTUM_METRICS_PORT" not in {each["name"] for each in pod["containers"][0]["env"]}
 
 
 def test_runs_are_cut_off_from_their_first_moment() -> None:

@@ -157,11 +157,11 @@ class Replica:
     """`sectum-operator operate` with a lease, as its container starts it."""
 
     def __init__(self, server: Server, namespace: str, folder: Path, name: str) -> None:
-        [port] = _free_ports(1)
+        port, self.port = _free_ports(2)
         self.health, self.log = f"http://127.0.0.1:{port}/healthz", folder / f"{name}.log"
         environment = {
             **os.environ, "KUBECONFIG": str(server.kubeconfig), "SECTUM_NAMESPACES": namespace, "HOSTNAME": name,
-            "SECTUM_HEALTH": self.health, "SECTUM_LEASE_NAMESPACE": namespace,
+            "SECTUM_HEALTH": self.health, "SECTUM_LEASE_NAMESPACE": namespace, "SECTUM_METRICS_PORT": str(self.port),
             "SECTUM_OPERATOR_IMAGE": cluster.IMAGES.operator, "SECTUM_PROBES_IMAGE": cluster.IMAGES.probes,
         }  # fmt: skip
         with self.log.open("wb") as output:
@@ -180,6 +180,11 @@ class Replica:
             return httpx.get(self.health, trust_env=False).is_success
         except httpx.TransportError:
             return False
+
+    def says(self, *prefixes: str) -> list[str]:
+        """What its metrics say, of those whose names begin so."""
+        told = httpx.get(f"http://127.0.0.1:{self.port}/metrics", trust_env=False).text
+        return sorted(line for line in told.splitlines() if line.startswith(prefixes))
 
 
 @pytest.mark.timeout(180)
@@ -210,6 +215,11 @@ def test_a_second_replica_is_ready_takes_over_from_one_that_is_killed_and_ends_o
         until(ended)
         third = stack.enter_context(Replica(server, namespace, tmp_path, "third"))
         until(third.ready)
+        of_objects = ("sectum_scenario_", "sectum_runs_active", "sectum_runs_not_cleaned", "sectum_objects")
+        until(lambda: any("last_verdict" in line and line.endswith(" 1.0") for line in third.says(*of_objects)))
+        until(lambda: second.says(*of_objects) == third.says(*of_objects))
+        assert [each.says("sectum_leader")[0][-3:] for each in (second, third)] == ["1.0", "0.0"]
+        assert (len(second.says("sectum_runs_ended_total")), third.says("sectum_runs_ended_total")) == (1, [])
         second.process.send_signal(signal.SIGSTOP)  # as a machine that stands still
         until(lambda: holder().startswith("third"))
         second.process.send_signal(signal.SIGCONT)

@@ -179,6 +179,20 @@ def test_a_leak_stands_until_all_of_the_scenario_passes() -> None:
     assert read(metrics, SUCCESS)[nightly] == datetime(2026, 11, 13, 12, tzinfo=UTC).timestamp()
 
 
+def test_without_its_runs_a_scenario_is_what_its_status_keeps_of_them() -> None:
+    inventory, metrics = made()
+    for version, (condition_, whole, leak) in enumerate(
+        (("False", "Inconclusive", 1), ("False", "Leak", 1), ("True", "Pass", 0), ("Unknown", "Inconclusive", 0)), 1
+    ):
+        told = scenario(version, verdict="Pass")
+        told["status"]["lastWholeRun"] = {"name": "w", "finishedAt": "2026-11-20T12:00:00Z", "verdict": whole}
+        told["status"]["conditions"] = [{"type": "Passing", "status": condition_}]
+        inventory.told(SCENARIO, told, gone=False)
+        assert read(metrics, "sectum_scenario_leak") == {("runs", "nightly"): leak}
+        at = {("runs", "nightly"): datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()}
+        assert read(metrics, SUCCESS) == (at if whole in ("Pass", "Leak") else {})
+
+
 def test_without_its_runs_a_scenario_is_as_old_as_its_oldest_cell() -> None:
     inventory, metrics = made()
     told = scenario(1, verdict="Pass")

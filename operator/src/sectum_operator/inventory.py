@@ -65,7 +65,7 @@ class ScenarioSeen:
     """When that run ended."""
     conditions: Mapping[str, str]
     concluded: Concluded | None
-    """By its last run and its cells: a leak, or since when all of them are decided."""
+    """By its last runs and its cells: a leak, or since when all of them are decided."""
 
 
 @dataclass(slots=True)
@@ -175,13 +175,20 @@ def _scenario(body: Object) -> ScenarioSeen:
 
 
 def _decided(status: Object) -> Concluded | None:
-    last, cells = status.get("lastRun") or {}, status.get("cells") or ()
-    leaks = [last.get("finishedAt")] if last.get("verdict") == Outcome.LEAK else []
-    leaks += [each.get("verifiedAt") for each in cells if each["verdict"] == Outcome.LEAK]
-    if known := [at for each in leaks if (at := _seconds(each))]:
-        return Concluded(max(known), leak=True)
+    """The newest of what the status keeps of runs that may be gone."""
+    last, whole, cells = status.get("lastRun") or {}, status.get("lastWholeRun") or {}, status.get("cells") or ()
+    told = [(last.get("finishedAt"), last.get("verdict"))] if last.get("verdict") == Outcome.LEAK else []
+    told += [(whole.get("finishedAt"), whole.get("verdict"))]
+    told += [(each.get("verifiedAt"), each["verdict"]) for each in cells if each["verdict"] == Outcome.LEAK]
+    found = [
+        Concluded(at, leak=verdict == Outcome.LEAK)
+        for when, verdict in told
+        if (at := _seconds(when)) and verdict in (Outcome.LEAK, Outcome.PASS)
+    ]
     decided = [at for each in cells if (at := _seconds(each.get("verifiedAt")))]
-    return Concluded(min(decided), leak=False) if cells and len(decided) == len(cells) else None
+    if cells and len(decided) == len(cells):
+        found.append(Concluded(min(decided), leak=False))
+    return max(found, default=None)
 
 
 def _status(body: Object) -> tuple[Object, Mapping[str, Object]]:

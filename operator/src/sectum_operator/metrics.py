@@ -143,7 +143,8 @@ class _Objects(Collector):
             {place: each.at for place, each in found.items() if each},
         )
         yield _gauge("sectum_scenario_leak", "1 from a run that found a leak until one of all of it passes.", {
-            place: float(each is not None and each.leak) for place, each in found.items()
+            place: float(scenarios[place].conditions.get("Passing") == "False" or (each is not None and each.leak))
+            for place, each in found.items()
         })  # fmt: skip
         yield _verdicts(scenarios)
         yield _conditions(scenarios)

@@ -62,7 +62,8 @@ def ended_well(run: Verification, build: str, *, verdict: str) -> dict[str, Any]
     assert (found["status"]["phase"], found["status"]["verdict"]) == ("Complete", verdict), run.told()
     told = run.conditions()
     assert told["EvidenceStored"][0] == told["CleanedUp"][0] == "True", told
-    assert "finalizers" not in found["metadata"]
+    # It goes right after the status that says so.
+    run.until(lambda: "finalizers" not in run.object()["metadata"], "an end of the finalizer", seconds=60)
     assert [each["status"]["verdict"] for each in run.packs()] == [verdict]
     assert len(packs_in_the_store(run)) == 1
     assert in_the_system(run.demo, build) == {}

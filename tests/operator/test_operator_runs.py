@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sectum_operator.api import EVENTS, JOBS, PACKS, POLICIES, RUNS, Denied
+from sectum_operator.api import EVENTS, JOBS, PACKS, POLICIES, RUNS, Denied, TryAgain
 from sectum_operator.apply import Writer
+from sectum_operator.children import pack_names
 from sectum_operator.stages import FINALIZER, Stage, work_of
 
 from tests.operator import cluster
@@ -18,7 +19,7 @@ from tests.operator.fake_api import Cluster, Killed, the_run, why, world
 Watch = Callable[[Cluster], None]
 
 
-async def drive(there: Cluster, *, watch: Watch = lambda _: None, rounds: int = 600) -> dict[str, Any] | None:
+async def drive(there: Cluster, *, watch: Watch = lambda _: None, rounds: int = 900) -> dict[str, Any] | None:
     """Let operator and cluster go on by turns until the run has ended and nothing is to be done; the run."""
     api = there.api
     writer = Writer(api, cluster.IMAGES, api.clock)
@@ -294,6 +295,37 @@ def test_a_network_policy_that_a_fence_would_refuse_by_now_stays_and_a_foreign_o
     run = driven(other)
     assert why(run, "Complete") == ("True", "PrepareFailed")
     assert "NameTaken" in run["status"]["conditions"][2]["message"]
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_an_evidence_pack_that_is_refused_holds_nothing_up(*, taken: bool) -> None:
+    there = world()
+    if taken:
+        other = {"runRef": {"name": "x", "uid": "another"}, "scenarioRef": {"name": "x"}}
+        for name in pack_names(cluster.RUN):
+            there.api.put(PACKS, {"metadata": {"name": name}, "spec": other})
+    there.api.refuse = lambda kind, _body: kind == PACKS
+    run = driven(there)
+    assert why(run, "Complete") == ("True", "Pass")
+    assert why(run, "EvidenceStored") == ("True", "Stored")
+    told = next(each["message"] for each in run["status"]["conditions"] if each["type"] == "EvidenceStored")
+    assert "there is no EvidencePack of it" in told
+    assert run["status"]["pack"]["uri"] == "s3://evidence/packs/1.zip"
+    assert finalizers(run) == []
+
+
+@pytest.mark.parametrize("stage", ["clean", "assemble"])
+def test_cleaning_and_assembling_that_are_denied_are_asked_for_again_and_the_run_says_so(stage: str) -> None:
+    there = world()
+    there.api.refuse = lambda kind, body: kind == JOBS and f"-{stage}" in body["metadata"]["name"]
+    with pytest.raises(TryAgain):
+        driven(there)
+    run = the_run(there.api)
+    assert run
+    assert why(run, "Progressing") == ("True", "JobDenied")
+    assert FINALIZER in finalizers(run)
+    there.api.refuse = lambda _kind, _body: False
+    assert why(driven(there), "Complete") == ("True", "Pass")
 
 
 def test_a_job_of_that_name_which_is_not_ours_is_not_adopted() -> None:

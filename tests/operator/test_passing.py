@@ -34,31 +34,38 @@ def last(verdict: Outcome | None, **more: Any) -> LastRun:
 SOON = ENDED + timedelta(days=2)
 
 
+LEAK = last(Outcome.LEAK)
+EARLIER = last(Outcome.LEAK, finished_at=ENDED - timedelta(days=1))
+LATER = last(Outcome.LEAK, finished_at=ENDED + timedelta(days=1))
+
+
 @pytest.mark.parametrize(
-    ("run", "leaks", "now", "told"),
+    ("run", "leak", "now", "told"),
     [
-        (None, False, SOON, ("Unknown", "NotRun")),
-        (last(Outcome.PASS), False, SOON, ("True", "Pass")),
-        (last(Outcome.PASS), True, SOON, ("True", "Pass")),
-        (last(Outcome.LEAK), False, SOON, ("False", "Leak")),
-        (last(Outcome.LEAK), False, SOON + timedelta(days=900), ("False", "Leak")),
-        (last(Outcome.INCONCLUSIVE), False, SOON, ("Unknown", "Inconclusive")),
-        (last(None), False, SOON, ("Unknown", "NoPack")),
-        (last(Outcome.INCONCLUSIVE), True, SOON, ("False", "Leak")),
-        (last(None), True, SOON, ("False", "Leak")),
-        (last(Outcome.PASS), False, ENDED + timedelta(days=36), ("Unknown", "Stale")),
-        (last(Outcome.PASS, scope="ab" * 32), False, SOON, ("Unknown", "ScenarioChanged")),
-        (last(Outcome.PASS, scope=None), False, SOON, ("Unknown", "ScenarioChanged")),
+        (None, None, SOON, ("Unknown", "NotRun")),
+        (None, LEAK, SOON, ("False", "Leak")),
+        (last(Outcome.PASS), None, SOON, ("True", "Pass")),
+        (last(Outcome.PASS), EARLIER, SOON, ("True", "Pass")),
+        (last(Outcome.PASS), LATER, SOON, ("False", "Leak")),
+        (LEAK, LEAK, SOON, ("False", "Leak")),
+        (LEAK, LEAK, SOON + timedelta(days=900), ("False", "Leak")),
+        (last(Outcome.INCONCLUSIVE), None, SOON, ("Unknown", "Inconclusive")),
+        (last(None), None, SOON, ("Unknown", "NoPack")),
+        (last(Outcome.INCONCLUSIVE), EARLIER, SOON, ("False", "Leak")),
+        (last(None), EARLIER, SOON, ("False", "Leak")),
+        (last(Outcome.PASS), None, ENDED + timedelta(days=36), ("Unknown", "Stale")),
+        (last(Outcome.PASS, scope="ab" * 32), None, SOON, ("Unknown", "ScenarioChanged")),
+        (last(Outcome.PASS, scope=None), None, SOON, ("Unknown", "ScenarioChanged")),
     ],
 )
 def test_it_is_passing_only_by_a_fresh_pass_of_what_there_is(
-    run: LastRun | None, leaks: bool, now: datetime, told: tuple[str, str]
-) -> None:  # fmt: skip
-    assert passing(scenario(), run, leaks=leaks, now=now)[:2] == told
+    run: LastRun | None, leak: LastRun | None, now: datetime, told: tuple[str, str]
+) -> None:
+    assert passing(scenario(), run, leak, now=now)[:2] == told
 
 
 def test_a_scenario_that_cannot_be_run_any_more_is_not_passing() -> None:
-    assert passing(None, last(Outcome.PASS), leaks=False, now=SOON)[:2] == ("Unknown", "ScenarioChanged")
+    assert passing(None, last(Outcome.PASS), None, now=SOON)[:2] == ("Unknown", "ScenarioChanged")
 
 
 def test_when_it_runs_is_no_part_of_the_scope_and_what_it_tries_is() -> None:
@@ -82,8 +89,8 @@ def test_a_pass_counts_until_the_tick_after_the_next_should_have_led_to_another(
     about = scenario(schedule=schedule) if schedule else scenario()
     assert fresh_until(about, ENDED) == until
     told = last(Outcome.PASS)
-    assert passing(about, told, leaks=False, now=until - timedelta(seconds=1))[0] == "True"
-    assert passing(about, told, leaks=False, now=until)[:2] == ("Unknown", "Stale")
+    assert passing(about, told, None, now=until - timedelta(seconds=1))[0] == "True"
+    assert passing(about, told, None, now=until)[:2] == ("Unknown", "Stale")
 
 
 def ended(name: str, hours: int, verdict: str | None, **spec: Any) -> dict[str, Any]:
@@ -103,7 +110,17 @@ def ended(name: str, hours: int, verdict: str | None, **spec: Any) -> dict[str, 
 def test_over_its_runs_a_scenario_keeps_its_leak_until_all_of_it_passes_and_forgets_nothing_with_the_objects() -> None:
     found, runs, seen = cluster.scenario(), [], []
     for number, (verdict, spec) in enumerate(
-        [("Pass", {}), ("Leak", {}), ("Inconclusive", {}), ("Pass", {"subset": {"surfaces": ["api"]}}), ("Pass", {})], 1
+        [
+            ("Pass", {}),
+            ("Leak", {}),
+            ("Inconclusive", {}),
+            ("Pass", {"subset": {"surfaces": ["api"]}}),
+            ("Pass", {}),
+            ("Leak", {"subset": {"surfaces": ["api"]}}),
+            ("Pass", {"subset": {"surfaces": ["api"]}}),
+            ("Pass", {}),
+        ],
+        1,
     ):
         runs.append(ended(f"run-{number}", number, verdict, **spec))
         for there in (runs, [], runs):  # looked at again, with its objects deleted, and once more
@@ -111,4 +128,4 @@ def test_over_its_runs_a_scenario_keeps_its_leak_until_all_of_it_passes_and_forg
             found["status"] = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         [told] = [each for each in status.conditions if each.type == "Passing"]
         seen.append(told.status)
-    assert seen == ["True", "False", "False", "False", "True"]
+    assert seen == ["True", "False", "False", "False", "True", "False", "False", "True"]

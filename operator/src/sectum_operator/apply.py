@@ -44,15 +44,20 @@ from sectum_operator.history import surplus, untold
 from sectum_operator.jobs import Images, Manifest
 from sectum_operator.messages import Assembled
 from sectum_operator.observe import Observed, observe, owned, run_ended
-from sectum_operator.reasons import Cause
+from sectum_operator.reasons import Cause, Why
 from sectum_operator.stages import FINALIZER, RUN_UID, Stage, Work, job_name
 from sectum_operator.statuses import PackStatus, RunStatus
+from sectum_operator.telling import condition
 
 log = logging.getLogger(__name__)
 _INSISTING = timedelta(hours=72 + 24)
 """For how long cleaning up and storing evidence are asked for again where denied: the longest run, and a day."""
 _ROUNDS = 64
 """How often a run is decided anew in one go because something was denied: once for each of its Jobs would be enough."""
+
+
+class Insisting(TryAgain):
+    """A Job was denied that is not given up for that."""
 
 
 class NotOurs(ApiFault):
@@ -99,7 +104,11 @@ class Writer:
             version = live["metadata"]["resourceVersion"]
             if decision.finalizer:
                 version = await self._set_finalizer(live, version, stands=True)
-            refused = await self._start(seen, decision)
+            try:
+                refused = await self._start(seen, decision)
+            except Insisting as error:
+                await self._finish(live, seen, _shown(decision, seen, error, now), version)
+                raise
             if refused is None:
                 await self._finish(live, seen, decision, version)
                 return max((decision.wake - now).total_seconds(), 0.1) if decision.wake else None
@@ -167,12 +176,12 @@ class Writer:
     def _insist(self, seen: Observed, works: tuple[Work, ...], error: Denied | NotOurs) -> None:
         """Cleaning up and storing evidence are not given up because a quota or a fence says no for now.
 
-        Raises TryAgain, for as long as evidence is waited for; nothing where the namespace goes.
+        Raises Insisting, for as long as evidence is waited for; nothing where the namespace goes.
         """
         since = seen.status.started_at or seen.created
         matters = all(work.stage in (Stage.CLEAN, Stage.ASSEMBLE) for work in works)
         if matters and isinstance(error, Denied) and not error.terminating and self.clock() < since + _INSISTING:
-            raise TryAgain(str(error))
+            raise Insisting(str(error))
 
     async def _own(self, kind: Resource, seen: Observed, body: Manifest) -> bool:
         """Create a child, or find it made before; raises NotOurs. Was it made now?"""
@@ -193,7 +202,7 @@ class Writer:
             await self.api.delete(JOBS, seen.run.namespace, name)
         status = decision.status
         if decision.evidence and status:
-            status = with_pack_name(status, await self._pack(seen, decision.evidence))
+            status = await self._named(seen, decision.evidence, status)
         for said in decision.events:
             _say(seen, f"{said.reason}: {said.message}")
             await self._post(event(seen.run, said, now=self.clock(), instance=self.instance), seen)
@@ -224,6 +233,24 @@ class Writer:
             kind, meta["namespace"], meta["name"], version=version, pointer=pointer, value=value
         )
         return str(written["metadata"]["resourceVersion"])
+
+    async def _named(self, seen: Observed, evidence: Assembled, status: RunStatus) -> RunStatus:
+        """The status with the EvidencePack's name. One that is refused holds nothing up: the pack is in the store."""
+        try:
+            return with_pack_name(status, await self._pack(seen, evidence))
+        except (Denied, NotOurs) as error:
+            told = f"in the store, read back and verified; there is no EvidencePack of it: {error}"
+            _say(seen, told)
+            made = condition(
+                status.conditions,
+                "EvidenceStored",
+                "True",
+                Why.STORED,
+                told,
+                now=self.clock(),
+                generation=seen.generation,
+            )
+            return status.model_copy(update={"conditions": made})
 
     async def _pack(self, seen: Observed, evidence: Assembled) -> str:
         """The EvidencePack, made or found made; its name."""
@@ -257,6 +284,16 @@ class Writer:
             return
         except ApiFault as error:
             _say(seen, f"an Event was not posted: {error}")
+
+
+def _shown(decision: Decision, seen: Observed, error: Insisting, now: datetime) -> Decision:
+    """The decision, whose status says what keeps it from being done."""
+    if decision.status is None:
+        return decision
+    made = condition(
+        decision.status.conditions, "Progressing", "True", Cause.DENIED, str(error), now=now, generation=seen.generation
+    )
+    return replace(decision, status=decision.status.model_copy(update={"conditions": made}))
 
 
 def _denied(error: ApiFault, works: tuple[Work, ...]) -> dict[Work, Cause]:

@@ -11,8 +11,8 @@ from sectum.scenario import Scenario
 
 from sectum_operator.stages import PROBING, Stage, Work
 
-STARTING_SECONDS = 300
-"""For a pod to be scheduled, its image pulled and its Secrets mounted; within every Job's deadline."""
+STARTING_SECONDS = 540
+"""For a pod to be scheduled, its image pulled, Secrets mounted and stores reached; within every Job's deadline."""
 Each = TypeVar("Each")
 _SECONDS = {Stage.PREPARE: 300, Stage.OPEN: 300, Stage.CLEAN: 600, Stage.ASSEMBLE: 1800}
 

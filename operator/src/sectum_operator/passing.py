@@ -39,18 +39,16 @@ def scope_of(snapshot: Mapping[str, Any]) -> str:
     return sha256(canonical({key: value for key, value in snapshot["spec"].items() if key not in _NOT_SCOPE}))
 
 
-def passing(scenario: Scenario | None, last: LastRun | None, *, leaks: bool, now: datetime) -> Told:
-    """The condition, of the newest run of all of the scenario; `leaks`: did the condition say so before?
+def passing(scenario: Scenario | None, last: LastRun | None, leak: LastRun | None, *, now: datetime) -> Told:
+    """The condition, of the newest run of all of the scenario, and the newest one of any part of it that leaked.
 
     `scenario` as it is now; None where it cannot be run.
     """
+    if leak is not None and not _mended(leak, last):
+        return "False", Outcome.LEAK, f"{_named(leak)}; no run of all of it has passed since"
     if last is None or last.finished_at is None:
         return "Unknown", Why.NOT_RUN, "no run of all of it has ended"
-    told = f"{last.name} of {last.finished_at:%Y-%m-%d %H:%M} UTC"
-    if last.verdict == Outcome.LEAK:
-        return "False", Outcome.LEAK, told
-    if leaks and last.verdict != Outcome.PASS:
-        return "False", Outcome.LEAK, f"{told} decided nothing; what leaked before was not shown to be mended"
+    told = _named(last)
     if last.verdict != Outcome.PASS:
         return "Unknown", str(last.verdict or Why.NO_PACK), told
     if scenario is None or last.scope != scope_of(scenario.snapshot()):
@@ -58,6 +56,16 @@ def passing(scenario: Scenario | None, last: LastRun | None, *, leaks: bool, now
     if now >= (until := fresh_until(scenario, last.finished_at)):
         return "Unknown", Why.STALE, f"{told} passed, and counts until {until:%Y-%m-%d %H:%M} UTC"
     return "True", Outcome.PASS, told
+
+
+def _mended(leak: LastRun, last: LastRun | None) -> bool:
+    if last is None or last.verdict != Outcome.PASS or last.finished_at is None:
+        return False
+    return leak.finished_at is None or leak.finished_at < last.finished_at
+
+
+def _named(run: LastRun) -> str:
+    return f"{run.name} of {run.finished_at:%Y-%m-%d %H:%M} UTC"
 
 
 def fresh_until(scenario: Scenario, ended: datetime) -> datetime:

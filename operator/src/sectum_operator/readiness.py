@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sectum.errors import ScenarioError
+from sectum.finding import Outcome
 from sectum.scenario import Scenario, parse
 
 from sectum_operator.acceptance import Refused
@@ -32,9 +33,8 @@ def stands(scenario: Object, found: Scenario | Refused, runs: Iterable[Object], 
         conditions = condition(old.conditions, "Ready", "True", Why.ACCEPTED, told, now=now, generation=generation)
     update = {"observed_generation": generation, "conditions": conditions}
     status = _with_runs(old.model_copy(update=update), runs)
-    leaks = any((each.type, each.status) == ("Passing", "False") for each in old.conditions)
     known = None if isinstance(found, Refused) else found
-    passes = passing(known, status.last_whole_run, leaks=leaks, now=now)
+    passes = passing(known, status.last_whole_run, status.last_leak, now=now)
     conditions = condition(status.conditions, "Passing", *passes, now=now, generation=generation)
     return status.model_copy(update={"conditions": conditions})
 
@@ -74,6 +74,8 @@ def _after(before: ScenarioStatus, ended: _Ended) -> dict[str, Any]:
     told: dict[str, Any] = {"last_run": last} | ({"last_whole_run": last} if ended.whole else {})
     if (scenario := _snapshot(run)) is not None:
         told["cells"] = renewed(before.cells, run.matrix, scenario, at=ended.finished)
+    if run.verdict == Outcome.LEAK:
+        told["last_leak"] = last
     if ended.whole:
         same = before.last_whole_run is not None and before.last_whole_run.scope == scope
         told |= {"score": run.score, "trend": _trend(before.score, run.score) if same else None}

@@ -220,6 +220,8 @@ class ScenarioStatus(Status):
     """The newest run that has ended."""
     last_whole_run: LastRun | None = None
     """The newest one of all of the scenario, no subset: what the condition Passing is about."""
+    last_leak: LastRun | None = None
+    """The newest one that leaked, of all of the scenario or of a part."""
     score: Score | None = None
     """That of the last run of the whole scenario, weighed as docs/verdicts.md says; absent where it left no pack."""
     trend: Literal["Better", "Same", "Worse"] | None = None

@@ -19,7 +19,8 @@ Uid = Annotated[str, Field(max_length=36, pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3
 Digest = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$")]
 Uri = Annotated[str, Field(max_length=2048, pattern=r"^[a-z][a-z0-9+.-]*://")]
 Generation = Annotated[int, Field(ge=0)]
-Tick = Annotated[str, Field(max_length=20, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:00Z$")]
+_TICK = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:00Z$"
+Tick = Annotated[str, Field(max_length=20, pattern=_TICK, json_schema_extra={"format": "date-time"})]
 """A tick of a schedule: UTC, to the minute."""
 
 

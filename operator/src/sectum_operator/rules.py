@@ -229,9 +229,4 @@ _RUN = (
         "timeout",
     ),
     _rule("!oldSelf.cancel || self.cancel", "cannot be taken back", "cancel"),
-    _rule(
-        "!has(self.slot) || string(timestamp(self.slot)) == self.slot",
-        "must be a moment in UTC, to the minute, such as 2026-12-01T03:00:00Z",
-        "slot",
-    ),
 )

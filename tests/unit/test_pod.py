@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sectum import pod
+from sectum import pod, sweep
 from sectum.actions import Action, Delete, Principal, Reply, Sink, Verb
 from sectum.assembly import Ended
 from sectum.codec import canonical, sha256
@@ -21,7 +21,7 @@ from sectum.gate import Clock
 from sectum.records import RecordKind
 from sectum.scenario import parse
 from sectum.score import score
-from sectum.testing import Audience, MemorySurface, memory_scenario, memory_secrets, try_out
+from sectum.testing import Audience, MemoryStore, MemorySurface, memory_scenario, memory_secrets, try_out
 
 from tests import notes_app, pods
 from tests.pods import Pods
@@ -307,6 +307,44 @@ def test_planting_is_tried_again_after_cleaning_and_a_pod_that_never_started_doe
     assert told["surfaces"][0]["notRemoved"] == 0
     assert told["surfaces"][0]["removed"] > told["surfaces"][0]["planted"] == 9
     assert one.documents == {}
+
+
+@pytest.mark.parametrize("last", ["never began", "is lost at once", "left something"])
+def test_what_was_planted_after_a_whole_cleaning_is_swept_where_no_cleaning_followed(last: str, tmp_path: Path) -> None:
+    one = surface()
+    with prepared(tmp_path, one) as run:
+        run.play("open")
+        run.wave("baseline")
+        lose(run, one, "plant", at="result", before=True)
+        run.wave("clean")
+        assert orphans(run) == []
+        run.wave("plant", attempt=2)
+        if last == "is lost at once":
+            with killed(run, one, lambda record: record["attempt"] == 2 and record["stage"] == "clean"):
+                run.play("clean", "memory", attempt=2)
+        elif last == "left something":
+            one.keeps_deleted = True
+            run.wave("clean", attempt=2)
+            one.keeps_deleted = False
+        assert one.documents
+        assert orphans(run) == [run.run]
+        copy = copied(run)
+        asyncio.run(sweep.sweep(run.run, secret=run.secret, store=copy, observe=lambda _step: None))
+        assert one.documents == {}
+        assert asyncio.run(sweep.orphans(copy)) == []
+        run.wave("clean", attempt=3)
+        assert orphans(run) == []
+
+
+def copied(run: Pods) -> MemoryStore:
+    """Copies of both stores in one, as they are swept by hand."""
+    both = MemoryStore()
+    both.objects = {**run.packs.objects, **run.work.objects}
+    return both
+
+
+def orphans(run: Pods) -> list[str]:
+    return asyncio.run(sweep.orphans(copied(run)))
 
 
 @pytest.mark.parametrize("stage", ["plant", "probe"])

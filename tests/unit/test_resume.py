@@ -137,7 +137,8 @@ def test_of_several_attempts_at_planting_the_later_location_counts_and_none_is_f
     assert (found.locations, found.earlier) == ({marker: "place-10"}, {(marker, "place-2")})
     found = asyncio.run(receipts(made, "memory", after=2))
     assert (found.locations, found.earlier) == ({marker: "place-10"}, set())
-    assert not asyncio.run(receipts(made, "memory", after=10)).began
+    found = asyncio.run(receipts(made, "memory", after=10))
+    assert (found.began, found.newest) == (False, 10)
 
 
 UNLISTED = VERBS - {Verb.LIST}

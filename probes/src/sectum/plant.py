@@ -41,6 +41,8 @@ class Planted:
     """Ids of planted markers of which it is proven whose they are; whoever sees another may be its owner."""
     began: bool = False
     """Was anything written, or about to be?"""
+    newest: int = 0
+    """Number of the newest attempt that this knows of; 0 if there was none."""
 
 
 async def plant(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from sectum.attempts import Attempt, Attempts, attempts_of
 from sectum.errors import SealBroken
 from sectum.gate import Spent
 from sectum.job import Chain, Found, Job
 from sectum.plant import Planted
+from sectum.ports import Store
 from sectum.probe import World
 from sectum.reasons import CUT_OFF, Reason
 from sectum.records import Stage
@@ -85,28 +88,29 @@ async def receipts(job: Job, surface: str, *, after: int = 0, strict: bool = Fal
     What does not open is passed over: somebody else put it there, and it must not keep the rest from being removed. Its
     marker stays doubtful by its intent. If `strict`, it raises SealBroken: for who can be asked what to do.
     """
-    planted = Planted()
+    attempts = await numbered(job.work, job.sealed_under(surface))  # later ones win
+    planted = Planted(newest=max(attempts.values(), default=0))
     intended: dict[str, str] = {}
-    folder = job.sealed_under(surface)
-    numbered = [
-        each for each in await job.work.names(folder) if each.removeprefix(folder).partition("/")[0].isdecimal()
-    ]
-    names = sorted(numbered, key=lambda each: int(each.removeprefix(folder).partition("/")[0]))  # later ones win
-    for name, data in zip(names, await read_all(job.work, names), strict=True):
-        attempt, _, leaf = name.removeprefix(folder).partition("/")
-        if int(attempt) <= after:
+    for (name, attempt), data in zip(attempts.items(), await read_all(job.work, list(attempts)), strict=True):
+        if attempt <= after:
             continue
         try:
-            value = job.sealer(surface, int(attempt)).unseal(data)
+            value = job.sealer(surface, attempt).unseal(data)
         except SealBroken:
             if strict:
                 raise
             continue
         planted.began = True
-        if leaf.startswith("receipt-"):
+        if name.rpartition("/")[2].startswith("receipt-"):
             planted.earlier |= {(value[0], planted.locations.get(value[0], value[1]))} - {tuple(value)}
             planted.locations[value[0]] = value[1]
         else:
             intended |= dict(value)
     planted.doubtful = {marker: wanted for marker, wanted in intended.items() if marker not in planted.locations}
     return planted
+
+
+async def numbered(store: Store, folder: str) -> dict[str, int]:
+    """The objects whose names go on with a number after `folder`, and that number; in its order."""
+    found = {name: name.removeprefix(folder).partition("/")[0] for name in await store.names(folder)}
+    return dict(sorted(((name, int(each)) for name, each in found.items() if each.isdecimal()), key=itemgetter(1)))

@@ -125,7 +125,7 @@ async def plant_all(job: Job, world: World) -> None:
             name = f"{job.sealed_under(reach.name, job.attempt)}{kind}-{uuid_utils.uuid7()}"
             await job.work.create(name, sealer.seal(value))
 
-        planted = job.planted[reach.name] = Planted()
+        planted = job.planted[reach.name] = Planted(newest=job.attempt)
         await _start(job, Stage.PLANT, reach, {"markers": len(mine)})
         await plant(reach, mine, planted=planted, index=world.index, save=save, done=done)
         world.add_planted(reach.name, planted.locations)
@@ -275,6 +275,7 @@ async def clean_all(job: Job) -> None:
 
 
 async def mark_cleaned(job: Job, surface: str) -> None:
-    """Say in the store that nothing of the run is left in a surface."""
+    """Say in the store that nothing is left in a surface of any planting known here: a newer one may follow."""
+    newest = job.planted.get(surface, Planted()).newest
     with suppress(AlreadyStored):
-        await job.work.create(f"work/{job.run}/cleaned/{surface}", b"{}")
+        await job.work.create(f"work/{job.run}/cleaned/{surface}/{newest}", b"{}")

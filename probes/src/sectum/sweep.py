@@ -13,22 +13,26 @@ from sectum.pipeline import unsealed
 from sectum.ports import Store
 from sectum.reach import Reach, open_reach
 from sectum.reasons import Reason
-from sectum.resume import receipts
+from sectum.resume import numbered, receipts
 from sectum.run import read_run
 from sectum.secrets_dir import ReadSecret
 from sectum.stages import clean_all, mark_cleaned
 
 
 async def orphans(store: Store) -> list[str]:
-    """Ids of the runs whose cleaning up never ended."""
+    """Ids of the runs after whose last planting no cleaning up ended that left nothing."""
     runs = [name.removeprefix("manifests/").removesuffix(".sealed.json") for name in await store.names("manifests/")]
     return [each for each in runs if not await _is_cleaned(store, each)]
 
 
 async def _is_cleaned(store: Store, run_id: str) -> bool:
     sealed = header(await store.read(f"manifests/{run_id}.sealed.json"))
-    surfaces = {surface["name"] for surface in sealed["scenario"]["spec"]["surfaces"]}
-    return surfaces <= {name.rsplit("/", 1)[1] for name in await store.names(f"work/{run_id}/cleaned/")}
+    for surface in sealed["scenario"]["spec"]["surfaces"]:
+        cleaned = await numbered(store, f"work/{run_id}/cleaned/{surface['name']}/")
+        planted = await numbered(store, f"work/{run_id}/sealed/{surface['name']}/")
+        if max(cleaned.values(), default=-1) < max(planted.values(), default=0):
+            return False
+    return True
 
 
 async def sweep(run_id: str, *, secret: ReadSecret, store: Store, observe: Observe) -> dict[str, Cleaned]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from datetime import timedelta
+
 import pytest
 from sectum_operator import history
 from sectum_operator.api import JOBS, PACKS, RUNS, SCENARIOS
@@ -55,7 +58,71 @@ def test_what_a_run_without_evidence_was_to_tell_the_next_one_tells() -> None:
     runs.there.ends.clear()
     third = runs.tick()
     runs.to_the_end()
-    assert refused(runs, second) == refused(runs, third) == [(spelt_slot(2), "ConcurrencyForbidden")]
+    told = [(spelt_slot(2), "ConcurrencyForbidden")]
+    assert refused(runs, second) == told
+    assert refused(runs, third) == [*told, (spelt_slot(3), "PrepareFailed")]
+
+
+def halted(runs: Runs, name: str, how: str) -> None:
+    if how == "Cancelled":
+        runs[name]["spec"]["cancel"] = True
+    elif how == "TimedOut":
+        runs[name]["spec"]["timeout"] = "1s"
+        runs.api.now += timedelta(seconds=2)
+    else:
+        runs.by_hand()
+
+
+@pytest.mark.parametrize("how", ["Cancelled", "TimedOut", "Replaced"])
+@pytest.mark.parametrize("stage", ["prepare", "open"])
+def test_a_tick_that_was_stopped_before_it_was_opened_is_told_of(stage: str, how: str) -> None:
+    runs = Runs("Replace")
+    first = runs.tick()
+    runs.begin(first, stage)
+    halted(runs, first, how)
+    runs.to_the_end()
+    assert why(runs[first], "EvidenceStored") == (("False", "NotOpened") if stage == "prepare" else ("True", "Stored"))
+    second = runs.by_hand()
+    runs.to_the_end()
+    names = runs.names()[1:]
+    assert second in names
+    told = [each for name in names for each in refused(runs, name)]
+    assert told == ([(spelt_slot(1), how)] if stage == "prepare" else [])
+
+
+@pytest.mark.parametrize("denied", [True, False])
+def test_a_tick_whose_open_failed_is_told_of_only_if_it_had_no_job(denied: bool) -> None:
+    runs = Runs()
+    first = runs.tick()
+    runs.there.ends["open", ""] = "exit 3"
+    if denied:
+        runs.api.refuse = lambda _, body: body["metadata"]["labels"].get("sectum.ai/stage") == "open"
+    runs.to_the_end()
+    assert why(runs[first], "Complete") == ("True", "OpenFailed")
+    runs.there.ends.clear()
+    runs.api.refuse = lambda *_: False
+    second = runs.tick()
+    runs.to_the_end()
+    assert refused(runs, second) == ([(spelt_slot(1), "OpenFailed")] if denied else [])
+
+
+def test_a_run_that_was_accepted_beside_an_older_one_is_as_if_it_never_had_been() -> None:
+    runs = Runs()
+    first = runs.tick()
+    runs.begin(first, "probe")
+    second = runs.tick()
+    accepted = copy.deepcopy(runs[first]["status"])
+    runs[second]["status"] = {
+        "conditions": [each for each in accepted["conditions"] if each["type"] == "Accepted"],
+        "phase": "Pending", "startedAt": accepted["startedAt"], "scenario": accepted["scenario"],
+        "refused": [{"slot": spelt_slot(9), "reason": "Cancelled"}],
+    }  # fmt: skip
+    runs.to_the_end()
+    assert why(runs[second], "Accepted") == ("False", "ConcurrencyForbidden")
+    assert not {"startedAt", "scenario"} & runs[second]["status"].keys()
+    assert refused(runs, second) == []
+    about = runs.api.all(SCENARIOS)[0]
+    assert about["status"]["lastRun"]["name"] == first
 
 
 def test_a_hundred_are_told_of_at_once_and_the_others_by_the_next() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sectum_operator.api import RUNS
+from sectum_operator.api import JOBS, RUNS
+from sectum_operator.stages import RUN
 
 from tests.operator.fake_api import why
 from tests.operator.scheduled_runs import Runs, spelt_slot
@@ -22,7 +23,7 @@ class World(Runs):
 
     def __init__(self, policy: str, *, kept: int) -> None:
         self.ran: set[str] = set()
-        """Ticks whose run was accepted."""
+        """Ticks whose run was opened: all that a series has of them by themselves."""
         self.told: set[str] = set()
         """Ticks that a run with evidence names."""
         super().__init__(policy, successfulRunsHistoryLimit=kept, failedRunsHistoryLimit=kept)
@@ -59,11 +60,13 @@ class World(Runs):
         assert len(self.active()) <= 1
         assert len(self.working()) <= 1
         for each in self.api.all(RUNS):
-            slot = each["spec"].get("slot")
-            if slot and "startedAt" in each.get("status", {}):
-                self.ran.add(slot)
             if why(each, "EvidenceStored") == ("True", "Stored"):
                 self.told.update(one["slot"] for one in each["status"].get("refused", ()))
+        for job in self.api.all(JOBS):
+            if job["metadata"]["labels"]["sectum.ai/stage"] == "open":
+                run = self.api.objects.get((RUNS.plural, job["metadata"]["labels"][RUN]))
+                self.ran |= {run["spec"]["slot"]} if run and "slot" in run["spec"] else set()
+        assert not self.ran & self.told, "a tick was run, and is told of as refused"
         there = {each["spec"].get("slot") for each in self.api.all(RUNS)}
         assert self.slots <= there | self.ran | self.told, "a tick was forgotten"
 

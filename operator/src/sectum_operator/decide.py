@@ -147,8 +147,10 @@ def _refuse(seen: Observed, now: datetime, reason: str, told: str) -> Decision:
     conditions = condition(
         status.conditions, "Complete", "True", reason, told, now=now, generation=seen.generation,
     )  # fmt: skip
+    ended = {"phase": Phase.FAILED, "finished_at": now, "conditions": conditions}
+    never = {"started_at": None, "scenario": None, "refused": ()}  # of one that was accepted for a moment
     return Decision(
-        status=status.model_copy(update={"phase": Phase.FAILED, "finished_at": now, "conditions": conditions}),
+        status=status.model_copy(update=ended | never),
         finalizer=False if seen.finalizer else None,
     )
 
@@ -174,16 +176,31 @@ def _accepted(seen: Observed, now: datetime) -> Decision:
     if not course.stop and (newer := next((each.name for each in seen.others if each.replaces), None)):
         return _replaced(seen, now, newer)
     step = next_step(course)
+    status = tell(course, step)
     return Decision(
         start=step.start,
         delete=tuple(job.name for job in step.delete),
         finalizer=_finalizer(seen, step),
         evidence=step.end.evidence if step.end else None,
-        status=tell(course, step),
+        status=_unopened(seen, status, now) if step.end and not _may_be_open(seen) else status,
         wake=step.wake,
         scenario=scenario,
         surfaces=course.surfaces,
     )
+
+
+def _may_be_open(seen: Observed) -> bool:
+    """May there be an Open record of it? Only a Job makes one; a Job that was denied has made none."""
+    return seen.planted or any(work.stage != Stage.PREPARE for work in seen.jobs)
+
+
+def _unopened(seen: Observed, status: RunStatus, now: datetime) -> RunStatus:
+    """Its tick came to nothing, as a refused run's: `history` reads this and has a later Open record say so."""
+    told = "it ended before anything of it could be stored"
+    conditions = condition(
+        status.conditions, "EvidenceStored", "False", Why.NOT_OPENED, told, now=now, generation=seen.generation
+    )
+    return status.model_copy(update={"conditions": conditions})
 
 
 def _replaced(seen: Observed, now: datetime, newer: str) -> Decision:

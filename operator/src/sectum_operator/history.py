@@ -1,7 +1,7 @@
 """A scenario's runs -> ticks that came to nothing and are to be told of; ended runs that need not be kept. Pure.
 
-A refused run is all that is left of its tick until the Open record of a later run names it: until that run's evidence
-is stored, the refused one is neither forgotten nor deleted, and that run not before the refused ones.
+A refused run, or one that ended before it was opened, is all that is left of its tick until the Open record of a later
+run names it: until that run's evidence is stored, it is neither forgotten nor deleted, and that run not before it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sectum_operator.observe import Object, condition_of, run_ended
+from sectum_operator.reasons import Why
 from sectum_operator.statuses import RefusedSlot
 
 TOLD_AT_ONCE = 100
@@ -21,7 +22,7 @@ PACKS = 100
 
 
 def untold(runs: Iterable[Object]) -> tuple[RefusedSlot, ...]:
-    """Ticks whose runs were refused and that no run with evidence names, oldest first."""
+    """Ticks whose runs were refused or never opened, and that no run with evidence names, oldest first."""
     runs = list(runs)
     named = _named(runs)
     found = {slot: _complete(each)["reason"] for slot, each in _refused(runs) if slot not in named}
@@ -63,8 +64,11 @@ def _refused(runs: Iterable[Object]) -> Iterator[tuple[str, Object]]:
 
 
 def _is_refused(run: Object) -> bool:
-    """Also one that was cancelled before it was accepted."""
-    return run_ended(run) and condition_of(run, "Accepted").get("status") == "False"
+    """Also one that ended before it was opened: of both there is nothing in the store."""
+    if not run_ended(run):
+        return False
+    unopened = condition_of(run, "EvidenceStored").get("reason") == Why.NOT_OPENED
+    return unopened or condition_of(run, "Accepted").get("status") == "False"
 
 
 def _complete(run: Object) -> Object:

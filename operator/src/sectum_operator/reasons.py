@@ -60,6 +60,7 @@ class Why(StrEnum):
     SNAPSHOT_UNREADABLE = "SnapshotUnreadable"  # accepted by another version of the operator
     STORED = "Stored"
     NO_PACK = "NoPack"
+    NOT_OPENED = "NotOpened"  # no pack, and surely no Open record: its tick is named as a refused one is
     REMOVED = "Removed"
     NOT_REMOVED = "NotRemoved"  # something could not be removed; the pack lists it
     CLEAN_FAILED = "CleanFailed"

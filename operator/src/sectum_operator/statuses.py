@@ -124,7 +124,7 @@ class RefusedSlot(Shape):
     slot: Tick
     """Which."""
     reason: CamelCase
-    """Why its run was not accepted."""
+    """Why its run was not accepted, or ended."""
 
 
 class Matrix(Shape):
@@ -146,7 +146,7 @@ class RunStatus(Status):
     scenario: ResolvedScenario | None = None
     """The scenario that it verifies."""
     refused: Annotated[tuple[RefusedSlot, ...], Field(max_length=100)] = ()
-    """Ticks since the scenario's last accepted run whose runs were not accepted; the run's Open record names them."""
+    """Ticks whose runs were not accepted, or ended before they were opened; the run's Open record names them."""
     started_at: datetime | None = None
     """When it was accepted."""
     finished_at: datetime | None = None

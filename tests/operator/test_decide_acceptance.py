@@ -224,10 +224,22 @@ def test_a_snapshot_that_this_version_cannot_read_ends_the_run() -> None:
     assert why(run, "Complete") == ("True", "SnapshotUnreadable")
 
 
+def newer(run: dict[str, Any]) -> None:
+    """As a version that knows more phases, outcomes and forms of reasons would have left it."""
+    run["status"]["phase"] = "Levitating"
+    run["status"]["conditions"].append(
+        {"type": "Level", "status": "High", "reason": "no-camel", "lastTransitionTime": spelt(START)}
+    )
+
+
+SPOILS: list[Change] = [setting([], "status", "scenario", "snapshot", "spec", "surfaces"), newer]
+
+
+@pytest.mark.parametrize("spoil", SPOILS, ids=["snapshot", "status"])
 @pytest.mark.parametrize(
     ("stage", "end"), [("baseline", "ok"), ("plant", "hangs"), ("probe", "ok"), ("probe", "hangs"), ("clean", "ok")]
 )
-def test_a_run_whose_snapshot_cannot_be_read_ends_when_none_of_its_jobs_runs(stage: str, end: str) -> None:
+def test_a_run_that_cannot_be_read_ends_when_none_of_its_jobs_runs(stage: str, end: str, spoil: Change) -> None:
     there = world(ends={(stage, name): end for name in ("api", "search")})
     while not begun(there, stage):
         looked(there)
@@ -237,7 +249,7 @@ def test_a_run_whose_snapshot_cannot_be_read_ends_when_none_of_its_jobs_runs(sta
     assert run
     planted = FINALIZER in run["metadata"].get("finalizers", ())
     assert planted == (stage != "baseline")
-    run["status"]["scenario"]["snapshot"]["spec"]["surfaces"] = []
+    spoil(run)
     for _ in range(100):
         wake = looked(there)
         if why(run, "Complete") == ("True", "SnapshotUnreadable"):
@@ -252,6 +264,48 @@ def test_a_run_whose_snapshot_cannot_be_read_ends_when_none_of_its_jobs_runs(sta
     assert ({work.surface for work in there.began if work.stage == "clean"} == {"api", "search"}) == (stage == "clean")
     told = next(each["message"] for each in run["status"]["conditions"] if each["type"] == "Complete")
     assert ("on api, search: clean it up by hand" in told) == planted
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_run_whose_status_cannot_be_read_holds_up_no_deleted_namespace(ended: bool) -> None:
+    there = world()
+    while not begun(there, "probe"):
+        looked(there)
+        for job in there.jobs():
+            there.advance(job)
+    run = the_run(there.api)
+    assert run
+    assert FINALIZER in run["metadata"]["finalizers"]
+    newer(run)
+    if ended:
+        next(each for each in run["status"]["conditions"] if each["type"] == "Complete")["status"] = "True"
+    else:
+        there.api.terminating = there.api.rights_gone = True
+    run["metadata"]["deletionTimestamp"] = spelt(there.api.now)
+    looked(there)
+    assert the_run(there.api) is None
+
+
+def test_a_run_and_a_scenario_status_that_cannot_be_read_do_not_stop_the_scenario() -> None:
+    def ended(name: str, at: int) -> dict[str, Any]:
+        made = cluster.run()
+        made["metadata"]["name"] = name
+        made["status"] = {
+            "startedAt": spelt(START), "finishedAt": spelt(START + timedelta(hours=at)), "verdict": "Pass",
+            "conditions": [{"type": "Complete", "status": "True", "reason": "X", "lastTransitionTime": spelt(START)}],
+        }  # fmt: skip
+        return made
+
+    first, other = ended("first", 1), ended("other", 2)
+    newer(other)
+    scenario = cluster.scenario()
+    scenario["status"] = {"trend": "Sideways", "score": 71, "conditions": [{"type": "Level", "status": "High"}]}
+    status = stands(scenario, accept(scenario), [other, first], now=START)
+    assert status.last_run
+    assert status.last_run.name == "first"
+    assert [each.type for each in status.conditions] == ["Ready", "Passing"]
+    scenario["status"]["score"] = 71
+    assert stands(scenario, accept(scenario), [], now=START).score == 71
 
 
 def test_deciding_changes_nothing_and_says_the_same_again() -> None:

@@ -236,7 +236,7 @@ def _unreadable(seen: Observed, now: datetime) -> Decision:
     if running:
         stops = [job.name for job in running if job.work.stage in (Stage.PREPARE, *PROBING) and not job.deleting]
         return Decision(delete=tuple(stops), wake=min([now + LOOK, *(job.overdue for job in running)]))
-    told = f"the snapshot in status.scenario cannot be read by this version; {_left(seen)}start the run again"
+    told = f"this version cannot read its status, or the snapshot in status.scenario; {_left(seen)}start the run again"
     conditions = seen.status.conditions
     for kind, status, reason in (
         ("Progressing", "False", Why.ENDED),

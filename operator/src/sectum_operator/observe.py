@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from pydantic import ValidationError
+
 from sectum_operator.messages import Message, read_message
 from sectum_operator.reasons import Cause, Why
 from sectum_operator.resources import RunSpec
 from sectum_operator.stages import FINALIZER, LET_GO, RUN_UID, RunId, Work, job_name, work_of
-from sectum_operator.statuses import RefusedSlot, RunStatus
+from sectum_operator.statuses import RefusedSlot, RunStatus, salvaged
 
 Object = Mapping[str, Any]
 """A Kubernetes object, as JSON."""
@@ -130,7 +132,7 @@ def observe(
         generation=meta.get("generation", 0),
         created=moment(meta.get("creationTimestamp")) or now,
         spec=spec,
-        status=RunStatus.model_validate(run.get("status") or {}),
+        status=_status(run.get("status") or {}),
         scenario=scenario,
         jobs=_jobs(mine, jobs, list(pods), now),
         others=tuple(_others(mine, spec, runs, now)),
@@ -138,6 +140,17 @@ def observe(
         finalizer=FINALIZER in meta.get("finalizers", ()),
         let_go=LET_GO in meta.get("annotations", {}),
     )
+
+
+def _status(status: Object) -> RunStatus:
+    """One that this version cannot read is without its scenario: such a run is ended as one whose snapshot is not read.
+
+    It is not an error: then its finalizer would stay, and a namespace that is deleted would wait for it.
+    """
+    try:
+        return RunStatus.model_validate(status)
+    except ValidationError:
+        return salvaged(RunStatus, status).model_copy(update={"scenario": None})
 
 
 def run_ended(run: Object) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import ValidationError
 from sectum.errors import ScenarioError
 from sectum.finding import Outcome
 from sectum.scenario import Scenario, parse
@@ -16,13 +17,13 @@ from sectum_operator.matrix import renewed
 from sectum_operator.observe import Object, run_ended
 from sectum_operator.passing import passing, scope_of
 from sectum_operator.reasons import Why
-from sectum_operator.statuses import LastRun, RunStatus, ScenarioStatus
+from sectum_operator.statuses import LastRun, RunStatus, ScenarioStatus, salvaged
 from sectum_operator.telling import condition
 
 
 def stands(scenario: Object, found: Scenario | Refused, runs: Iterable[Object], *, now: datetime) -> ScenarioStatus:
     """How it stands, `found` being what acceptance makes of it; of a run deleted since, what was said stays."""
-    old = ScenarioStatus.model_validate(scenario.get("status") or {})
+    old = salvaged(ScenarioStatus, scenario.get("status") or {})
     generation = scenario["metadata"].get("generation", 0)
     if isinstance(found, Refused):
         conditions = condition(
@@ -61,7 +62,10 @@ class _Ended:
 
 def _ended(runs: Iterable[Object]) -> Iterator[_Ended]:
     for run in runs:
-        status = RunStatus.model_validate(run.get("status") or {})
+        try:
+            status = RunStatus.model_validate(run.get("status") or {})
+        except ValidationError:  # another version's: it is as if the run had been deleted
+            continue
         if run_ended(run) and status.started_at is not None and status.finished_at is not None:
             yield _Ended(run["metadata"]["name"], not run["spec"].get("subset"), status.finished_at, status)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationError
 from sectum.fields import Name
 from sectum.finding import Outcome
 
@@ -237,3 +238,22 @@ class PackStatus(Status):
     """What the pack says."""
     retain_until: datetime | None = None
     """Until when the store keeps it from being deleted."""
+
+
+AnyStatus = TypeVar("AnyStatus", bound=Status)
+
+
+def salvaged(kind: type[AnyStatus], status: Mapping[str, Any]) -> AnyStatus:
+    """What this version can read of a status that another wrote: fields and conditions that it cannot are left out."""
+
+    def known(key: str, value: object) -> bool:
+        try:
+            kind.model_validate({key: value})
+        except ValidationError:
+            return False
+        return True
+
+    conditions = [each for each in status.get("conditions") or () if known("conditions", [each])]
+    return kind.model_validate(
+        {key: value for key, value in status.items() if known(key, value)} | {"conditions": conditions}
+    )

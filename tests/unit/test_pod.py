@@ -315,6 +315,7 @@ def test_what_was_planted_after_a_whole_cleaning_is_swept_where_no_cleaning_foll
     with prepared(tmp_path, one) as run:
         run.play("open")
         run.wave("baseline")
+        assert orphans(run) == [run.run], "where work/ was not copied nothing counts as cleaned"
         lose(run, one, "plant", at="result", before=True)
         run.wave("clean")
         assert orphans(run) == []

@@ -174,6 +174,10 @@ def test_of_several_that_would_replace_it_the_newest_does_and_the_others_are_tol
     second = runs.tick()
     runs.look(second)
     third = runs.tick()
+    runs.look(third)
+    runs.look(first)
+    [told] = [each["message"] for each in runs[first]["status"]["conditions"] if each["type"] == "Replaced"]
+    assert told == f"by {third}"
     runs.to_the_end()
     assert why(runs[second], "Accepted") == ("False", "ConcurrencyForbidden")
     assert why(runs[third], "Complete") == ("True", "Pass")

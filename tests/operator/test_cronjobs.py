@@ -175,7 +175,7 @@ def test_a_tick_that_came_too_late_to_be_started_holds_nothing_up() -> None:
 def test_somebody_s_cron_job_of_that_name_is_left_alone() -> None:
     world = World(schedule="0 3 1 * *")
     world.api.put(CRONJOBS, {"metadata": {"name": NAME, "ownerReferences": []}, "spec": {}})
-    world.look()
+    assert world.look() == timedelta(minutes=1).total_seconds()
     assert world.scheduled() == ("False", "NameTaken")
     world.change(schedule=None)
     world.look()

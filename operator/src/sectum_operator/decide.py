@@ -173,8 +173,9 @@ def _accepted(seen: Observed, now: datetime) -> Decision:
     if not seen.jobs and any(each.accepted and (each.created, each.uid) < _age(seen) for each in seen.others):
         return _refuse(seen, now, Refusal.CONCURRENCY_FORBIDDEN, "accepted at the same moment as an older run")
     course = Course(seen, scenario, now)
-    if not course.stop and (newer := next((each.name for each in seen.others if each.replaces), None)):
-        return _replaced(seen, now, newer)
+    waiting = [(each.created, each.uid, each.name) for each in seen.others if each.replaces]
+    if waiting and not course.stop:
+        return _replaced(seen, now, max(waiting)[2])  # the newest: the others are refused for it
     step = next_step(course)
     status = tell(course, step)
     return Decision(

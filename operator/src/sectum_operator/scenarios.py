@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sectum_operator.acceptance import accept
 from sectum_operator.api import CRONJOBS, RUNS, SCENARIOS, AlreadyThere, Api, Denied, Object
@@ -16,11 +16,10 @@ from sectum_operator.history import expired
 from sectum_operator.jobs import Images
 from sectum_operator.readiness import stands
 from sectum_operator.reasons import Cause
-from sectum_operator.schedule import Scheduling, scheduling
+from sectum_operator.schedule import AGAIN, Scheduling, scheduling
 from sectum_operator.telling import condition
 
 log = logging.getLogger(__name__)
-_DENIED = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +69,5 @@ class Scenarios:
                 if error.terminating:
                     return made
                 log.warning("the CronJob was denied: %s", error)
-                return Scheduling("False", Cause.DENIED, str(error), wake=now + _DENIED)
+                return Scheduling("False", Cause.DENIED, str(error), wake=now + AGAIN)
         return made

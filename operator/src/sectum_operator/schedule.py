@@ -24,6 +24,8 @@ SOON = timedelta(seconds=20)
 PATIENCE = timedelta(minutes=2)
 """For a trigger that is at work."""
 LOOK = timedelta(seconds=5)
+AGAIN = timedelta(minutes=1)
+"""For what somebody else has to put right, and no watch tells of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ def scheduling(
     seen = cron_job_seen
     uid, spec = str(live["metadata"]["uid"]), live["spec"]
     if seen and not any(each["uid"] == uid for each in seen["metadata"].get("ownerReferences", ())):
-        return Scheduling("False", Cause.NAME_TAKEN, f"CronJob {seen['metadata']['name']} is not this scenario's")
+        told = f"CronJob {seen['metadata']['name']} is not this scenario's"
+        return Scheduling("False", Cause.NAME_TAKEN, told, wake=now + AGAIN)
     name = seen["metadata"]["name"] if seen else None
     if spec.get("schedule") is None:
         return Scheduling("False", Why.NO_SCHEDULE, "runs of it are made by hand", delete=name)

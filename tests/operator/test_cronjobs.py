@@ -164,6 +164,35 @@ def test_a_tick_that_is_due_is_left_to_the_one_that_is_there() -> None:
     assert replaced(world)
 
 
+TICK, DONE = "2026-11-24T13:00:00Z", "2026-11-24T13:00:09Z"
+
+
+@pytest.mark.parametrize(
+    ("status", "minutes", "says"),
+    [
+        ({}, 60, "Scheduled"),
+        ({"lastScheduleTime": TICK}, 14, "Scheduled"),
+        ({"lastScheduleTime": TICK, "active": [{"name": "x"}]}, 60, "Scheduled"),
+        ({"lastScheduleTime": TICK, "lastSuccessfulTime": DONE}, 60, "Scheduled"),
+        ({"lastScheduleTime": TICK, "lastSuccessfulTime": "2026-11-23T13:00:09Z"}, 15, "TriggerFailed"),
+        ({"lastScheduleTime": TICK}, 15, "TriggerFailed"),
+    ],
+    ids=["no tick yet", "may succeed yet", "at work, late", "succeeded", "failed", "always failed"],
+)
+def test_a_trigger_that_failed_is_said_until_one_succeeds(status: dict[str, Any], minutes: int, says: str) -> None:
+    world = World(schedule="0 13 * * *")
+    world.look()
+    found = world.cron_job()
+    assert found
+    found["status"] = status
+    world.api.now = datetime(2026, 11, 24, 13, minutes % 60, 0, tzinfo=UTC) + timedelta(hours=minutes // 60)
+    world.look()
+    assert world.scheduled() == ("True" if says == "Scheduled" else "Unknown", says)
+    found["status"] = {"lastScheduleTime": TICK, "lastSuccessfulTime": DONE}
+    world.look()
+    assert world.scheduled() == ("True", "Scheduled")
+
+
 def test_a_tick_that_came_too_late_to_be_started_holds_nothing_up() -> None:
     world = World(schedule="0 13 * * *", startingDeadlineSeconds=600)
     world.look()

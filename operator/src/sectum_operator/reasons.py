@@ -46,6 +46,7 @@ class Why(StrEnum):
     SUSPENDED = "Suspended"
     SCHEDULED = "Scheduled"
     NO_SCHEDULE = "NoSchedule"
+    TRIGGER_FAILED = "TriggerFailed"  # the newest tick's CronJob pod has made no run
     WAITING = "Waiting"  # for something that has a deadline; the message says for what
     RUNNING = "Running"
     ENDED = "Ended"

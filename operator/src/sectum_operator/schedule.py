@@ -23,6 +23,8 @@ SOON = timedelta(seconds=20)
 """So long before a tick, nothing is replaced: the CronJob might be away when it comes."""
 PATIENCE = timedelta(minutes=2)
 """For a trigger that is at work."""
+TRIGGERED = timedelta(minutes=15)
+"""A trigger's deadline."""
 LOOK = timedelta(seconds=5)
 AGAIN = timedelta(minutes=1)
 """For what somebody else has to put right, and no watch tells of."""
@@ -67,6 +69,8 @@ def scheduling(
     if "deletionTimestamp" in seen["metadata"]:
         return Scheduling("Unknown", Why.WAITING, "the CronJob from before is going", wake=now + LOOK)
     if _as_wanted(seen, wanted):
+        if failed := _failed(seen, now):
+            return Scheduling("Unknown", Why.TRIGGER_FAILED, f"no run was made for the tick of {failed}; {told}")
         return Scheduling("True", Why.SCHEDULED, told)
     if busy := _busy(seen, now):
         return Scheduling("True", Why.WAITING, f"{busy}; then {told}", wake=now + LOOK)
@@ -78,6 +82,18 @@ def _as_wanted(seen: Object, wanted: Manifest) -> bool:
     meta = seen["metadata"]
     same = meta.get("annotations", {}).get(SPEC) == wanted["metadata"]["annotations"][SPEC]
     return same and bool(meta.get("generation", 1) == 1)
+
+
+def _failed(seen: Object, now: datetime) -> str | None:
+    """The newest tick, if its trigger has ended and not succeeded; runs do not tell, for they may have been deleted.
+
+    A trigger that is at work is in `active`; that it succeeded, the CronJob controller says a moment after it ended.
+    """
+    status = seen.get("status", {})
+    last, succeeded = moment(status.get("lastScheduleTime")), moment(status.get("lastSuccessfulTime"))
+    if last is None or status.get("active") or now < last + TRIGGERED or (succeeded and succeeded >= last):
+        return None
+    return f"{last:%Y-%m-%d %H:%M} UTC"
 
 
 def _busy(seen: Object, now: datetime) -> str | None:

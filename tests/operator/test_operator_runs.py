@@ -195,7 +195,7 @@ def test_a_run_without_its_manifest_its_opening_or_its_pack_fails_with_the_reaso
     there = world(ends={(stage, ""): end})
     run = driven(there)
     assert why(run, "Complete") == ("True", ALONE[stage, end])
-    assert why(run, "EvidenceStored") == ("False", "NoPack")
+    assert why(run, "EvidenceStored") == ("False", "NotOpened" if stage == "prepare" else "NoPack")
     assert run["status"]["phase"] == "Failed"
     assert "verdict" not in run["status"]
     assert there.api.all(PACKS) == []

@@ -509,7 +509,12 @@ def test_every_verb_that_gives_a_result_gives_json_that_jq_parses(tmp_path: Path
         compared = lab("diff", str(pack), str(pack), *key, "-o", "json")
         assert compared.exit_code == 0, compared.output
         _parse_with_jq(compared.stdout)
-        assert set(cases) | {"verify", "diff", "completion"} == set(VERBS)
+        alarm = tmp_path / "alarm.txt"
+        alarm.write_text(f"a request of run {pack.stem}")
+        asked = lab("is-ours", str(alarm), "--out", out, "--secrets", secrets, "-o", "json")
+        assert asked.exit_code == 0, asked.output
+        _parse_with_jq(asked.stdout)
+        assert set(cases) | {"verify", "diff", "is-ours", "completion"} == set(VERBS)
 
 
 def _parse_with_jq(text: str) -> None:

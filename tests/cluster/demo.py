@@ -70,8 +70,14 @@ class Demo:
 
     def as_operator(self, *words: str, text: str | None = None) -> "subprocess.CompletedProcess[str]":
         """The same as the operator's account, which may be refused."""
-        account = f"system:serviceaccount:{RELEASE}:sectum-operator"
-        groups = ["system:serviceaccounts", f"system:serviceaccounts:{RELEASE}", "system:authenticated"]
+        return self.as_account("sectum-operator", RELEASE, *words, text=text)
+
+    def as_account(
+        self, name: str, namespace: str, *words: str, text: str | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """As that account, which may be refused."""
+        account = f"system:serviceaccount:{namespace}:{name}"
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
         return self.kubectl(f"--as={account}", *(f"--as-group={each}" for each in groups), *words, text=text, ok=False)
 
     def probes_image(self) -> str:

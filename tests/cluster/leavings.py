@@ -1,7 +1,9 @@
 """What a run may leave: one pack in its store, and nothing in the system under test or in the cluster."""
 
+import contextlib
 import json
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 import obstore
@@ -41,9 +43,16 @@ def packs_in_the_store(of: Verification) -> list[str]:
 
 def in_the_store(demo: Demo, bucket: str, prefix: str) -> list[str]:
     """Names of the objects there."""
+    with opened(demo, bucket, prefix) as store:
+        return [each["path"] for batch in obstore.list(store) for each in batch]
+
+
+@contextlib.contextmanager
+def opened(demo: Demo, bucket: str, prefix: str) -> Iterator[S3Store]:
+    """The bucket's part under a prefix, as its owner has it."""
     pair = demo.kube.secret(RUNS, f"sectum-store-{bucket}-demo")
     with demo.kube.forwarded("service/s3", SERVERS, 9000) as port:
-        store = S3Store(
+        yield S3Store(
             bucket,
             prefix=prefix,
             region="us-east-1",
@@ -53,7 +62,6 @@ def in_the_store(demo: Demo, bucket: str, prefix: str) -> list[str]:
             secret_access_key=pair["secretAccessKey"].decode(),
             client_options={"allow_http": True},
         )
-        return [each["path"] for batch in obstore.list(store) for each in batch]
 
 
 def ended_well(run: Verification, build: str, *, verdict: str) -> dict[str, Any]:

@@ -110,7 +110,14 @@ class Verification:
 
     def suspend(self, *, held: bool) -> None:
         """No further stage begins until it is let go."""
-        patch = json.dumps({"spec": {"suspend": held}})
+        self._change({"suspend": held})
+
+    def cancel(self) -> None:
+        """Stop probing, clean up, close."""
+        self._change({"cancel": True})
+
+    def _change(self, spec: Object) -> None:
+        patch = json.dumps({"spec": spec})
         self.demo.kubectl("patch", "verificationrun", self.name, "-n", self.namespace, "--type=merge", "-p", patch)
 
     def reached(self, stage: str, *, seconds: float = SECONDS) -> None:

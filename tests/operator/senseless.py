@@ -109,7 +109,7 @@ def senseless() -> Iterator[Bad]:
     yield Bad("neither ask nor askCached", "spec.surfaces[10].adapter.openai", asked)
     yield Bad("a name that is too long", "metadata.name", changed(samples.scenario(), ("metadata", "name"), "a" * 41))
     yield Bad("a name of no label", "metadata.name", changed(samples.run(), ("metadata", "name"), "a" * 64))
-    for slot in ("2026-02-30T00:00:00Z", "2026-12-01T25:00:00Z"):
+    for slot in ("2026-13-01T00:00:00Z", "2026-12-32T00:00:00Z", "2026-12-01T25:00:00Z", "2026-12-01T00:00:30Z"):
         yield Bad("a slot that is no moment", "spec.slot", changed(samples.run(), ("spec", "slot"), slot))
     for timeout in ("59s", "73h", "90000m"):
         yield Bad("a timeout out of bounds", "spec.timeout", changed(samples.run(), ("spec", "timeout"), timeout))

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,15 @@ def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation:
     secrets = Path(os.environ.get("SECTUM_MOUNTS", "/var/run/sectum")) / "secrets"
     key = scenario.spec.manifest.spec.wrapper(secrets_in(secrets))
     let_through(scenario.spec.manifest.spec.address())
+    slot = found["spec"].get("slot")
+    try:
+        datetime.fromisoformat(slot or "1970-01-01T00:00:00Z")
+    except ValueError:
+        raise Changed("spec.slot", "is no moment", "leave it out of a run that is made by hand") from None
     occasion = series.occasion(
         uid=about["metadata"]["uid"],
         generation=generation,
-        slot=found["spec"].get("slot"),
+        slot=slot,
         refused=[(each["slot"], each["reason"]) for each in found.get("status", {}).get("refused", ())],
     )
     manifest, _, sealed = draw(scenario, key, run_id=uid, subset=subset, occasion=occasion)

@@ -19,8 +19,8 @@ Uid = Annotated[str, Field(max_length=36, pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3
 Digest = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$")]
 Uri = Annotated[str, Field(max_length=2048, pattern=r"^[a-z][a-z0-9+.-]*://")]
 Generation = Annotated[int, Field(ge=0)]
-_TICK = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:00Z$"
-Tick = Annotated[str, Field(max_length=20, pattern=_TICK, json_schema_extra={"format": "date-time"})]
+_TICK = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:00Z$"
+Tick = Annotated[str, Field(max_length=20, pattern=_TICK)]
 """A tick of a schedule: UTC, to the minute."""
 
 

@@ -79,4 +79,4 @@ def log_as_json(bound: dict[str, str]) -> None:
     for own in ("sectum", "sectum_operator"):
         logging.getLogger(own).setLevel(logging.INFO)
     for library in ("asyncio", "psycopg", "httpx", "httpx2", "httpcore", "mcp", "boto3", "botocore", "urllib3"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)

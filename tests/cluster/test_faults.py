@@ -63,7 +63,9 @@ def test_a_cordoned_node_and_a_store_that_goes_away_hold_a_run_up_and_no_more(de
     run.until(lambda: began_probing(run), "a record that probing has begun")
     with away(demo, "s3", port=9000):  # while the probe waits for the memory to settle
         run.says("StoreFault")
-    ended_well(run, "hardened", verdict="Pass")
+    # The first attempt's end could not be recorded: what it saw may be missing, so that the second alone does not pass.
+    ended_well(run, "hardened", verdict="Inconclusive")
+    assert run.surface("memory") == ("Inconclusive", "Unfinished")
     assert run.attempts("probe") == [1, 2]
     gone_with(run)
 

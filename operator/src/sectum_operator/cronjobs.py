@@ -11,17 +11,18 @@ import hashlib
 from sectum.codec import canonical, sha256
 from sectum.scenario import Scenario
 
-from sectum_operator.jobs import NOBODY, Manifest
+from sectum_operator.jobs import TMP, TMP_MOUNT, Manifest, of_pod, pod
 from sectum_operator.stages import API_VERSION, GROUP
 
 SCENARIO, SPEC = f"{GROUP}/scenario", f"{GROUP}/spec"
 """Label: whose it is. Annotation: digest of what was asked for, beside which the server puts its defaults."""
 TRIGGER = "trigger"
+DEADLINE_SECONDS = 900
 _RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
 _JOB = {
     # Asking again is harmless: the run is there by then.
     "backoffLimit": 6,
-    "activeDeadlineSeconds": 900,
+    "activeDeadlineSeconds": DEADLINE_SECONDS,
     "ttlSecondsAfterFinished": 3600,
     "completions": 1,
     "parallelism": 1,
@@ -80,42 +81,15 @@ def cron_job(scenario: Scenario, uid: str, *, namespace: str, image: str) -> Man
 
 
 def _pod(scenario: str, image: str) -> Manifest:
-    return {
-        "restartPolicy": "Never",
-        "serviceAccountName": "sectum-trigger",
-        "automountServiceAccountToken": True,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 30,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": NOBODY,
-            "runAsGroup": NOBODY,
-            "fsGroup": NOBODY,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [
-            {
-                "name": TRIGGER,
-                "image": image,
-                "imagePullPolicy": "IfNotPresent",
-                "args": [TRIGGER, "--scenario", scenario],
-                "env": [
-                    _of_pod("SECTUM_NAMESPACE", "metadata.namespace"),
-                    _of_pod("SECTUM_JOB", "metadata.labels['batch.kubernetes.io/job-name']"),
-                ],
-                "resources": _RESOURCES,
-                "terminationMessagePolicy": "File",
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108  (the pod's own)
-            }
+    container = {
+        "name": TRIGGER,
+        "image": image,
+        "args": [TRIGGER, "--scenario", scenario],
+        "env": [
+            of_pod("SECTUM_NAMESPACE", "metadata.namespace"),
+            of_pod("SECTUM_JOB", "metadata.labels['batch.kubernetes.io/job-name']"),
         ],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+        "resources": _RESOURCES,
+        "volumeMounts": [TMP_MOUNT],
     }
-
-
-def _of_pod(name: str, field: str) -> Manifest:
-    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": field}}}
+    return pod(container, [TMP], account="sectum-trigger", token=True, grace=30)

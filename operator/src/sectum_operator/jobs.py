@@ -28,6 +28,8 @@ Manifest = dict[str, Any]
 """A Kubernetes object, as JSON."""
 NOBODY = 65532
 READ_ONLY = 0o440
+TMP: Manifest = {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}
+TMP_MOUNT: Manifest = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  (the pod's own)
 GRACE_SECONDS = 60
 """For a stage that is told to stop: it signs what it saw."""
 _ALONE = (Stage.PREPARE, Stage.OPEN, Stage.ASSEMBLE)
@@ -82,12 +84,30 @@ def _pod(run: RunId, scenario: Scenario, work: Work, *, images: Images, generati
     prepares = work.stage == Stage.PREPARE
     image = images.operator if prepares else images.probes
     mounts, volumes = _volumes(run, needs.secrets(scenario, work), manifest=not prepares)
+    container = {
+        "name": "stage",
+        "image": image,
+        "args": _args(run, work, generation),
+        "env": _env(image, prepares=prepares),
+        "resources": RESOURCES,
+        "volumeMounts": mounts,
+    }
+    return pod(container, volumes, account=work.stage.account, token=prepares, grace=GRACE_SECONDS)
+
+
+def pod(container: Manifest, volumes: list[Manifest], *, account: str, token: bool, grace: int) -> Manifest:
+    """A pod of one container, under restricted pod security, with no more rights than it needs.
+
+    Args:
+        token: does it talk to the API server?
+        grace: seconds from being told to stop to being killed.
+    """
     return {
         "restartPolicy": "Never",
-        "serviceAccountName": work.stage.account,
-        "automountServiceAccountToken": prepares,
+        "serviceAccountName": account,
+        "automountServiceAccountToken": token,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": grace,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": NOBODY,
@@ -97,19 +117,14 @@ def _pod(run: RunId, scenario: Scenario, work: Work, *, images: Images, generati
         },
         "containers": [
             {
-                "name": "stage",
-                "image": image,
+                **container,
                 "imagePullPolicy": "IfNotPresent",
-                "args": _args(run, work, generation),
-                "env": _env(image, prepares=prepares),
-                "resources": RESOURCES,
                 "terminationMessagePolicy": "File",
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "readOnlyRootFilesystem": True,
                     "capabilities": {"drop": ["ALL"]},
                 },
-                "volumeMounts": mounts,
             }
         ],
         "volumes": volumes,
@@ -123,18 +138,19 @@ def _args(run: RunId, work: Work, generation: int) -> list[str]:
     return [work.stage.value, "--run", run.uid, *of_surface]
 
 
-def _env(image: str, *, prepares: bool) -> list[Manifest]:
-    def of_pod(name: str, field: str) -> Manifest:
-        return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": field}}}
+def of_pod(name: str, field: str) -> Manifest:
+    """An environment variable that holds a field of the pod itself."""
+    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": field}}}
 
+
+def _env(image: str, *, prepares: bool) -> list[Manifest]:
     namespace = [of_pod("SECTUM_NAMESPACE", "metadata.namespace")] if prepares else []
     return [of_pod("SECTUM_POD_UID", "metadata.uid"), {"name": "SECTUM_IMAGE", "value": image}, *namespace]
 
 
 def _volumes(run: RunId, names: Iterable[str], *, manifest: bool) -> tuple[list[Manifest], list[Manifest]]:
     """Mounts, and the volumes that they mount."""
-    mounts: list[Manifest] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108  (the pod's own)
-    volumes: list[Manifest] = [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
+    mounts, volumes = [TMP_MOUNT], [TMP]
     if manifest:
         mounts.append({"name": "manifest", "mountPath": "/var/run/sectum/manifest", "readOnly": True})
         volumes.append({"name": "manifest", "secret": {"secretName": f"sectum-manifest-{run.uid}"}})

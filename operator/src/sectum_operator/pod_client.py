@@ -8,8 +8,11 @@ import os
 import httpx2
 from lightkube import Client, KubeConfig
 from lightkube.core.exceptions import ApiError
+from lightkube.generic_resource import create_namespaced_resource
 from sectum.boundary import Address, api_server, opened
 from sectum.errors import StoreFault
+
+RunKind = create_namespaced_resource("sectum.ai", "v1alpha1", "VerificationRun", "verificationruns")
 
 
 def connected() -> Client:

@@ -30,13 +30,12 @@ from sectum.plan import Subset
 from sectum.scenario import Scenario, parse
 from sectum.secrets_dir import secrets_in
 
-from sectum_operator.pod_client import connected, known, let_through
+from sectum_operator.pod_client import RunKind, connected, known, let_through
 
 GROUP, VERSION = "sectum.ai", "v1alpha1"
 SECRET_TYPE = "sectum.ai/manifest"  # noqa: S105  (no password)
 _LOG = logging.getLogger(__name__)
 
-_Run = create_namespaced_resource(GROUP, VERSION, "VerificationRun", "verificationruns")
 _Scenario = create_namespaced_resource(GROUP, VERSION, "IsolationScenario", "isolationscenarios")
 
 
@@ -59,7 +58,7 @@ def prepare(*, run: str, uid: str, generation: int) -> int:
 
 
 def _prepared(client: Client, namespace: str, *, run: str, uid: str, generation: int) -> dict[str, Any]:
-    found = _got(client, _Run, run, namespace)
+    found = _got(client, RunKind, run, namespace)
     if found["metadata"]["uid"] != uid:
         raise Changed("the VerificationRun", "is another one of the same name")
     about = _got(client, _Scenario, found["spec"]["scenarioRef"]["name"], namespace)

@@ -14,16 +14,16 @@ from sectum import cron
 from sectum.scenario import Scenario
 
 from sectum_operator.acceptance import Refused
-from sectum_operator.cronjobs import SPEC, cron_job
+from sectum_operator.cronjobs import DEADLINE_SECONDS, SPEC, cron_job
 from sectum_operator.jobs import Images, Manifest
-from sectum_operator.observe import Object, moment
+from sectum_operator.observe import Object, moment, owned
 from sectum_operator.reasons import Cause, Why
 
 SOON = timedelta(seconds=20)
 """So long before a tick, nothing is replaced: the CronJob might be away when it comes."""
 PATIENCE = timedelta(minutes=2)
 """For a trigger that is at work."""
-TRIGGERED = timedelta(minutes=15)
+TRIGGERED = timedelta(seconds=DEADLINE_SECONDS)
 """A trigger's deadline."""
 LOOK = timedelta(seconds=5)
 AGAIN = timedelta(minutes=1)
@@ -49,7 +49,7 @@ def scheduling(
     """First rule that applies; `found` is what acceptance makes of it, `cron_job_seen` what has its CronJob's name."""
     seen = cron_job_seen
     uid, spec = str(live["metadata"]["uid"]), live["spec"]
-    if seen and not any(each["uid"] == uid for each in seen["metadata"].get("ownerReferences", ())):
+    if seen and not owned(seen["metadata"], uid):
         told = f"CronJob {seen['metadata']['name']} is not this scenario's"
         return Scheduling("False", Cause.NAME_TAKEN, told, wake=now + AGAIN)
     name = seen["metadata"]["name"] if seen else None

@@ -16,17 +16,15 @@ import click
 import httpx2
 from lightkube import Client
 from lightkube.core.exceptions import ApiError
-from lightkube.generic_resource import create_namespaced_resource
 from lightkube.models.meta_v1 import ObjectMeta
 from sectum import termination
 from sectum.errors import UsageError
 
-from sectum_operator.pod_client import connected, known
+from sectum_operator.pod_client import RunKind, connected, known
 
 _LOG = logging.getLogger(__name__)
 _LATE = timedelta(days=8)
 """No trigger is later: a starting deadline is a week at most."""
-_Run = create_namespaced_resource("sectum.ai", "v1alpha1", "VerificationRun", "verificationruns")
 
 
 def trigger(*, scenario: str) -> int:
@@ -61,7 +59,7 @@ def _create(client: Client, namespace: str, name: str, scenario: str, slot: str)
     """Was it made now? It has no owner: a run ends as it should when its scenario is deleted meanwhile."""
     spec: dict[str, Any] = {"scenarioRef": {"name": scenario}, "slot": slot}
     try:
-        client.create(_Run(metadata=ObjectMeta(name=name, namespace=namespace), spec=spec))
+        client.create(RunKind(metadata=ObjectMeta(name=name, namespace=namespace), spec=spec))
     except ApiError as error:
         if error.status.code != httpx2.codes.CONFLICT:
             raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
@@ -25,6 +25,7 @@ from sectum.manifest import header
 from sectum.pack import RUN
 from sectum.reasons import Reason
 from sectum.sign import public_key
+from sectum.store import each_of
 from sectum.verify import Mark, verify
 
 PACKS_AT_ONCE = 2
@@ -93,14 +94,8 @@ async def gather(
     return replace(bare, packs=packs, leftovers=leftovers, versions=await _versions(shelf, bare, packs))
 
 
-async def _each(keys: Iterable[_T], get: Callable[[_T], Awaitable[_U]], *, at_once: int) -> dict[_T, _U]:
-    gate = asyncio.Semaphore(at_once)
-
-    async def one(key: _T) -> tuple[_T, _U]:
-        async with gate:
-            return key, await get(key)
-
-    return dict(await asyncio.gather(*map(one, keys)))
+async def _each(keys: Collection[_T], get: Callable[[_T], Awaitable[_U]], *, at_once: int) -> dict[_T, _U]:
+    return dict(zip(keys, await each_of(keys, get, at_once=at_once), strict=True))
 
 
 async def _packs(

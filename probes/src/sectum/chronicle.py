@@ -13,7 +13,7 @@ from typing import Any
 from sectum.checks import chain, ledger, packed, slots
 from sectum.checks.entries import Episode, stated
 from sectum.checks.history import History, Told
-from sectum.verify import Mark
+from sectum.verify import WORDS, Mark, blocking
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,6 @@ _CHECKS = (
 )
 SCHEMA = "sectum.ai/series/v1"
 _MEANING = {check.id: check.open_is for check in _CHECKS}
-_WORDS = {Mark.DONE: "done", Mark.FAILED: "failed", Mark.OPEN: "open"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +70,7 @@ class Chronicle:
     @property
     def blocking(self) -> tuple[Line, ...]:
         """The lines that keep the series from being verified."""
-        tolerated = {"fine", "unanchored"} if self.allow_unanchored else {"fine"}
-        return tuple(
-            line
-            for line in self.lines
-            if line.mark != Mark.DONE and not (line.mark == Mark.OPEN and _MEANING[line.id] in tolerated)
-        )
+        return blocking(self.lines, _MEANING, allow_unanchored=self.allow_unanchored)
 
     @property
     def verified(self) -> bool:
@@ -107,7 +101,7 @@ class Chronicle:
             "steps": [
                 {
                     **{name: getattr(line, name) for name in ("number", "id", "title")},
-                    "mark": _WORDS[line.mark],
+                    "mark": WORDS[line.mark],
                     "text": line.text,
                     "faults": list(line.faults),
                     "notes": list(line.notes),

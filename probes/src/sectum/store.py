@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -32,6 +32,7 @@ _PAUSES = (0.25, 1.0, 4.0)
 """Seconds before each further try."""
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
 _STATUS = re.compile(r"Server returned non-2xx status code: ([0-9]{3})")
+_K = TypeVar("_K")
 _T = TypeVar("_T")
 
 
@@ -129,13 +130,18 @@ async def keep(store: Store, name: str, data: bytes) -> str:
 
 async def read_all(store: Store, names: Sequence[str]) -> list[bytes]:
     """The objects in the order of their names, some at a time; raises as reading one does."""
-    leave = asyncio.Semaphore(AT_ONCE)
+    return await each_of(names, store.read, at_once=AT_ONCE)
 
-    async def one(name: str) -> bytes:
+
+async def each_of(keys: Iterable[_K], get: Callable[[_K], Awaitable[_T]], *, at_once: int) -> list[_T]:
+    """What `get` gives for each key, in their order, no more than that many at a time."""
+    leave = asyncio.Semaphore(at_once)
+
+    async def one(key: _K) -> _T:
         async with leave:
-            return await store.read(name)
+            return await get(key)
 
-    return await asyncio.gather(*map(one, names))
+    return await asyncio.gather(*map(one, keys))
 
 
 def _checked(name: str) -> str:

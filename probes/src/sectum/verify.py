@@ -6,11 +6,11 @@ the verifier. Steps and their order are normative: docs/pack-format.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from sectum.checks import derived, files, form, planned, recorded
 from sectum.checks.case import Case, Failed, Undecided
@@ -25,6 +25,10 @@ class Mark(StrEnum):
     DONE = "✓"
     FAILED = "✗"
     OPEN = "–"
+
+
+WORDS = {Mark.DONE: "done", Mark.FAILED: "failed", Mark.OPEN: "open"}
+"""Marks as JSON says them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,26 @@ _CHECKS = (
 )
 
 
+class _Marked(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def mark(self) -> Mark: ...
+
+
+_Line = TypeVar("_Line", bound=_Marked)
+
+
+def blocking(lines: Iterable[_Line], meaning: Mapping[str, str], *, allow_unanchored: bool) -> tuple[_Line, ...]:
+    """Those of a checklist that keep the whole from being verified; `meaning`: id -> what – means for the whole."""
+    tolerated = {"fine", "unanchored"} if allow_unanchored else {"fine"}
+    return tuple(
+        line
+        for line in lines
+        if line.mark != Mark.DONE and not (line.mark == Mark.OPEN and meaning[line.id] in tolerated)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Checklist:
     """All steps, and whether together they make the pack verified."""
@@ -86,12 +110,7 @@ class Checklist:
     def blocking(self) -> tuple[Step, ...]:
         """The steps that keep the pack from being verified."""
         meaning = {check.id: check.open_is for check in _CHECKS}
-        tolerated = {"fine", "unanchored"} if self.allow_unanchored else {"fine"}
-        return tuple(
-            step
-            for step in self.steps
-            if step.mark != Mark.DONE and not (step.mark == Mark.OPEN and meaning[step.id] in tolerated)
-        )
+        return blocking(self.steps, meaning, allow_unanchored=self.allow_unanchored)
 
     @property
     def verified(self) -> bool:
@@ -116,13 +135,12 @@ class Checklist:
 
     def as_json(self) -> dict[str, object]:
         """For machines: the same as JSON types."""
-        words = {Mark.DONE: "done", Mark.FAILED: "failed", Mark.OPEN: "open"}
         return {
             "verified": self.verified,
             "allowUnanchored": self.allow_unanchored,
             "summary": self.summary,
             "steps": [
-                {"number": each.number, "id": each.id, "title": each.title, "mark": words[each.mark], "text": each.text}
+                {"number": each.number, "id": each.id, "title": each.title, "mark": WORDS[each.mark], "text": each.text}
                 for each in self.steps
             ],
         }
